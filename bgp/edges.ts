@@ -1,0 +1,92 @@
+// The outside worlds of a speaker, as interfaces: TCP connections, the kernel's FIB, the clock.
+//
+// transport.ts and fib.ts implement them for real; simulations and tests hand in their own.
+
+import type { Address } from '../net/address.ts';
+import type { Prefix } from '../net/prefix.ts';
+import type { ListenSettings, PeerSettings } from './settings.ts';
+
+export type Millis = number;
+
+/** One TCP connection, connected. Bytes only: it knows nothing of BGP. */
+export interface Connection {
+  readonly localAddress: Address;
+  readonly remoteAddress: Address;
+  readonly remotePort: number;
+  /** True when the peer opened it. */
+  readonly incoming: boolean;
+  /** Bytes taken by write() but not yet by the kernel. */
+  readonly queuedBytes: number;
+  setHandlers(handlers: ConnectionHandlers): void;
+  /** The array is the connection's from here on; the caller does not touch it again. */
+  write(bytes: Uint8Array): void;
+  /** Sends what is queued, then closes. */
+  end(): void;
+  /** Closes at once. */
+  destroy(): void;
+  /** Stops and restarts delivery of received bytes, so that one flooding peer cannot starve the others. */
+  pause(): void;
+  resume(): void;
+}
+
+export interface ConnectionHandlers {
+  /** The array is valid during the call only: the read buffer is used again. */
+  readonly onBytes: (bytes: Uint8Array) => void;
+  /** queuedBytes fell to zero after it had been above the high-water mark. */
+  readonly onDrain: () => void;
+  /** Once, for either side's close; `error` is the system's code (ECONNRESET …), undefined for an orderly FIN. */
+  readonly onClose: (error: string | undefined) => void;
+}
+
+export interface Transport {
+  /** Listens with a backlog of thousands. Keys and TTL limits of the given peers are set before the first accept. */
+  listen(settings: ListenSettings, peers: readonly PeerSettings[], onAccept: (connection: Connection) => void): Listener;
+  /** Calls back once, with a connection or with the system's error code (ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH …). */
+  connect(
+    peer: PeerSettings,
+    callback: (result: { readonly connection: Connection } | { readonly error: string }) => void,
+  ): { cancel(): void };
+}
+
+export interface Listener {
+  /** Sets keys and TTL limits anew without closing anything: called when peers come, go or change their password. */
+  updatePeers(peers: readonly PeerSettings[]): void;
+  close(): void;
+}
+
+export interface FibNextHop {
+  readonly gateway: Address | undefined;
+  /** Interface index the gateway is reached by; undefined lets the kernel find it. */
+  readonly interfaceIndex?: number;
+}
+
+export type FibRoute =
+  | { readonly kind: 'unicast'; readonly prefix: Prefix; readonly nextHops: readonly FibNextHop[] }
+  | { readonly kind: 'blackhole'; readonly prefix: Prefix };
+
+export interface FibFailure {
+  readonly prefix: Prefix;
+  /** "ENETUNREACH" … */
+  readonly error: string;
+}
+
+/** The kernel's table, seen through our route protocol number: foreign routes are invisible and safe. */
+export interface Fib {
+  /** Our routes that the kernel has now; after a restart, those of the predecessor. */
+  dump(): Promise<readonly FibRoute[]>;
+  /** Replaces and deletes in one batch; whatever the kernel refused comes back. */
+  apply(replace: readonly FibRoute[], remove: readonly Prefix[]): Promise<readonly FibFailure[]>;
+  /** How the kernel would reach an address now, not counting our own routes unless `recursive`. */
+  resolve(address: Address): { readonly interfaceIndex: number; readonly gateway?: Address } | undefined;
+  /** Links, addresses or foreign routes changed: resolved next hops may differ. */
+  onChange(callback: () => void): void;
+  close(): void;
+}
+
+export interface Clock {
+  now(): Millis;
+  /** Arms one timer; the returned function disarms it. */
+  after(delay: Millis, callback: () => void): () => void;
+  /** 0 ≤ x < 1, for jitter. */
+  random(): number;
+}

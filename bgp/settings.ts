@@ -1,0 +1,137 @@
+// What a speaker is told to do: values only, made by bgp/config (from resources) or bgp/file-config (from a JSON file).
+//
+// Speaker.configure(settings) compares with what it has and touches only the sessions that differ.
+
+import type { Address, Ipv4 } from '../net/address.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+export type AddressFamily = 'ipv4-unicast' | 'ipv6-unicast';
+
+export interface SpeakerSettings {
+  /** BGP identifier, RFC 6286: any non-zero 32-bit number unique in the AS. */
+  readonly routerId: Ipv4;
+  readonly asn: number;
+  /** RFC 4456; undefined: the router id. */
+  readonly clusterId?: Ipv4;
+  readonly listen: readonly ListenSettings[];
+  readonly peers: readonly PeerSettings[];
+  /** Listen ranges: a connection from inside one makes a passive peer from its template (RFC 4271 §8.1.1 event 5). */
+  readonly dynamicPeers: readonly DynamicPeerSettings[];
+  /** Prefixes that this node originates. */
+  readonly originate: readonly OriginatedRoute[];
+  /** Whether and how best routes go into the kernel. */
+  readonly fib: FibSettings | undefined;
+  /** Paths used at once, per prefix, for the FIB. 1: no multipath. */
+  readonly maxPaths: number;
+  /** RFC 4724 restarting side: seconds that peers should keep our routes, and whether the FIB survived. */
+  readonly gracefulRestart: { readonly restartTimeSec: number } | undefined;
+}
+
+export interface ListenSettings {
+  /** 0 or 0n: every address of the family. */
+  readonly address: Address;
+  readonly port: number;
+  readonly device?: string;
+}
+
+export interface FibSettings {
+  /** Kernel routing table; 254 is "main". */
+  readonly table: number;
+  /** rtm_protocol of our routes: what we may remove. */
+  readonly protocol: number;
+  readonly priority: number;
+  /** Best routes outside these prefixes stay out of the kernel; empty: all go in. */
+  readonly only: readonly Prefix[];
+}
+
+export interface OriginatedRoute {
+  readonly prefix: Prefix;
+  /** Also a blackhole in the FIB, so that an address of the block without a pod is not sent away again. */
+  readonly blackhole: boolean;
+  readonly communities: readonly Community[];
+}
+
+export type Community =
+  | { readonly kind: 'standard'; readonly value: number }
+  | { readonly kind: 'large'; readonly global: number; readonly local1: number; readonly local2: number };
+
+export interface PeerSettings {
+  /** Names the peer in logs and status; unique. By convention `<origin>:<address>`, as "mesh:10.0.0.2". */
+  readonly name: string;
+  readonly address: Address;
+  readonly port: number;
+  readonly asn: number;
+  /** AS that we show to this peer; RFC 7705 no-prepend replace-as. Undefined: the speaker's. */
+  readonly localAsn?: number;
+  readonly passive: boolean;
+  readonly sourceAddress?: Address;
+  readonly device?: string;
+  /** TCP-MD5 key, RFC 2385. */
+  readonly password?: string;
+  /** RFC 5082: the peer is at most this many hops away. Undefined: no check, and for eBGP no TTL limit either. */
+  readonly ttlSecurityHops?: number;
+  readonly families: readonly AddressFamily[];
+  readonly holdTimeSec: number;
+  /** 0: a third of the negotiated hold time. */
+  readonly keepaliveTimeSec: number;
+  readonly connectRetrySec: number;
+  readonly routeReflectorClient: boolean;
+  readonly nextHop: 'auto' | 'self' | 'keep';
+  /** Own AS number may occur this often in a received AS_PATH. */
+  readonly allowedOwnAsns: number;
+  readonly gracefulRestart: boolean;
+  /** Seconds that we keep a restarting peer's routes at most; undefined: what it asks for. */
+  readonly maxRestartTimeSec?: number;
+  readonly addPathSend: boolean;
+  readonly addPathReceive: boolean;
+  readonly maxPrefixes?: MaxPrefixes;
+  readonly importFilter: FilterSettings;
+  readonly exportFilter: FilterSettings;
+}
+
+export type DynamicPeerSettings = Omit<PeerSettings, 'address' | 'asn' | 'passive'> & {
+  readonly range: Prefix;
+  /** Undefined: any AS. */
+  readonly asn?: number;
+};
+
+export interface MaxPrefixes {
+  readonly limit: number;
+  readonly warnAtPercent: number;
+  /** Undefined: stay down until told otherwise. */
+  readonly restartAfterSec?: number;
+}
+
+/** Rules in order, the first that matches decides; without a match, `otherwise`. */
+export interface FilterSettings {
+  readonly rules: readonly FilterRule[];
+  readonly otherwise: 'accept' | 'reject';
+}
+
+export interface FilterRule {
+  /** Where the rule came from, for explanations: "BGPFilter/drop-private exportV4[2]". */
+  readonly origin: string;
+  readonly action: 'accept' | 'reject';
+  readonly family?: AddressFamily;
+  readonly match?: {
+    readonly prefix: Prefix;
+    readonly operator: 'equal' | 'not-equal' | 'in' | 'not-in';
+    readonly minLength?: number;
+    readonly maxLength?: number;
+  };
+  /** `remote-peers`: only routes learned by BGP; `local`: only our own. */
+  readonly source?: 'remote-peers' | 'local';
+  readonly interface?: string;
+  readonly peerType?: 'ebgp' | 'ibgp';
+  readonly communities?: readonly Community[];
+  readonly asPathPrefix?: readonly number[];
+  readonly priority?: number;
+  readonly operations: readonly FilterOperation[];
+}
+
+export type FilterOperation =
+  | { readonly kind: 'add-community'; readonly community: Community }
+  | { readonly kind: 'prepend-as-path'; readonly asns: readonly number[] }
+  | { readonly kind: 'set-priority'; readonly priority: number };
+
+export const acceptAll: FilterSettings = { rules: [], otherwise: 'accept' };
