@@ -1,0 +1,101 @@
+// Options of twill-node and of its two children, one line each.
+
+import { hostname } from 'node:os';
+import { logLevels } from '../runtime/log.ts';
+import { choice, integer, type OptionValues, optionalText, text } from '../runtime/options.ts';
+
+export const nodeOptions = {
+  nodeName: text({
+    flag: 'node-name',
+    environment: 'NODENAME',
+    default: hostname(),
+    value: 'name',
+    help: 'Name of this node’s Node resource.',
+  }),
+  runDir: text({
+    flag: 'run-dir',
+    environment: 'TWILL_RUN_DIR',
+    default: '/run/twill',
+    value: 'dir',
+    help: 'Where the sockets are: cni.sock, felix.sock, bgp.sock.',
+  }),
+  stateDir: text({
+    flag: 'state-dir',
+    environment: 'TWILL_STATE_DIR',
+    default: '/var/lib/twill',
+    value: 'dir',
+    help: 'What has to survive a restart of the machine.',
+  }),
+  etcdEndpoints: text({
+    flag: 'etcd-endpoints',
+    environment: 'ETCD_ENDPOINTS',
+    default: 'unix:/run/twill/datastore.sock',
+    value: 'list',
+    help: 'Datastore: comma-separated http(s)://host:port of etcd, or unix:/path of twill-datastore.',
+  }),
+  etcdCaCertFile: optionalText({
+    flag: 'etcd-ca-cert-file',
+    environment: 'ETCD_CA_CERT_FILE',
+    value: 'file',
+    help: 'Authority that signed the datastore’s certificate.',
+  }),
+  etcdCertFile: optionalText({
+    flag: 'etcd-cert-file',
+    environment: 'ETCD_CERT_FILE',
+    value: 'file',
+    help: 'Our certificate for the datastore.',
+  }),
+  etcdKeyFile: optionalText({
+    flag: 'etcd-key-file',
+    environment: 'ETCD_KEY_FILE',
+    value: 'file',
+    help: 'Key of that certificate.',
+  }),
+  etcdUsername: optionalText({
+    flag: 'etcd-username',
+    environment: 'ETCD_USERNAME',
+    value: 'name',
+    help: 'Datastore user.',
+  }),
+  etcdPassword: optionalText({
+    flag: 'etcd-password',
+    environment: 'ETCD_PASSWORD',
+    value: 'word',
+    help: 'Datastore password; prefer the environment, a command line is visible to others.',
+  }),
+  ip: optionalText({
+    flag: 'ip',
+    environment: 'IP',
+    value: 'address',
+    help: 'IPv4 address/length of this node for BGP; absent: as stored in the Node resource, else the first found.',
+  }),
+  asNumber: optionalText({
+    flag: 'as',
+    environment: 'AS',
+    value: 'number',
+    help: 'AS number stored in the Node resource; absent: as stored, else the cluster’s.',
+  }),
+  healthPort: integer({
+    flag: 'health-port',
+    environment: 'FELIX_HEALTHPORT',
+    default: 9099,
+    min: 0,
+    max: 65535,
+    value: 'port',
+    help: 'HTTP on 127.0.0.1: /liveness, /readiness, /metrics; 0 turns it off.',
+  }),
+  logLevel: choice({
+    flag: 'log-level',
+    environment: 'TWILL_LOG_LEVEL',
+    default: 'info',
+    choices: logLevels,
+    value: 'level',
+    help: `One of ${logLevels.join(', ')}.`,
+  }),
+} as const;
+
+export type NodeOptions = OptionValues<typeof nodeOptions>;
+
+export const cniSocket = (options: NodeOptions): string => `${options.runDir}/cni.sock`;
+export const felixSocket = (options: NodeOptions): string => `${options.runDir}/felix.sock`;
+export const bgpSocket = (options: NodeOptions): string => `${options.runDir}/bgp.sock`;
