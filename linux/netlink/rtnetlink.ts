@@ -1,0 +1,121 @@
+// The routing and link side of one network namespace, typed. Everything is synchronous but the sliced dump of routes.
+//
+//     const links = new Rtnetlink({ netns: '/run/netns/pod-1' });
+//     links.socket.execute([addRoute(…), deleteRoute(…)]);     // many at once; failures come back
+//     links.links();                                           // a dump
+
+import type { Family } from '../../net/address.ts';
+import { hasCode } from '../errors.ts';
+import type { NetnsRef } from '../netns.ts';
+import { dumpAddresses, type InterfaceAddress, readAddress } from './address.ts';
+import { dumpLinks, type Link, readLink } from './link.ts';
+import { dumpNeighbours, type Neighbour, readNeighbour } from './neighbour.ts';
+import { dumpRoutes, type Route, type RouteFilter, readRoute } from './route.ts';
+import { dumpRules, type RoutingRule, readRule } from './rule.ts';
+import { type NetlinkFailure, type NetlinkRequest, NetlinkSocket } from './socket.ts';
+
+export class Rtnetlink {
+  /** For requests; each is an atomic call to the kernel. */
+  readonly socket: NetlinkSocket;
+  /** For dumps that let the event loop turn: requests in between must not mix with their answers. */
+  private readonly dumpSocket: NetlinkSocket;
+  private lastSlicedDump: Promise<unknown> = Promise.resolve();
+
+  constructor(options: { readonly netns?: NetnsRef } = {}) {
+    this.socket = new NetlinkSocket(options);
+    this.dumpSocket = new NetlinkSocket(options);
+  }
+
+  /** Runs requests in order and returns the failed ones. */
+  execute(requests: readonly NetlinkRequest[]): NetlinkFailure[] {
+    return this.socket.execute(requests);
+  }
+
+  /** Runs one request; throws LinuxError when the kernel refuses. */
+  run(request: NetlinkRequest): void {
+    this.socket.run(request);
+  }
+
+  /** Runs one request, and takes these refusals for success: true when it was done, false when so refused. */
+  runUnless(request: NetlinkRequest, ...codes: readonly string[]): boolean {
+    const [failure] = this.socket.execute([request]);
+    if (!failure) return true;
+    if (hasCode(failure.error, ...codes)) return false;
+    throw failure.error;
+  }
+
+  links(): Link[] {
+    return this.collect(dumpLinks, readLink);
+  }
+
+  /** A link by name; undefined when there is none. */
+  link(name: string): Link | undefined {
+    return this.links().find((link) => link.name === name);
+  }
+
+  addresses(interfaceIndex?: number): InterfaceAddress[] {
+    return this.collect(dumpAddresses(interfaceIndex), readAddress);
+  }
+
+  neighbours(options: { readonly proxy?: boolean } = {}): Neighbour[] {
+    return this.collect(dumpNeighbours(options), readNeighbour);
+  }
+
+  rules(family: Family): RoutingRule[] {
+    return this.collect(dumpRules(family), readRule);
+  }
+
+  /** At once: for tables of some thousands of routes. */
+  routes(filter: RouteFilter): Route[] {
+    return this.collect(dumpRoutes(filter), (payload) => routeOf(payload, filter));
+  }
+
+  /** For tables of any size: the event loop turns meanwhile. */
+  routesInSlices(filter: RouteFilter): Promise<Route[]> {
+    const dump = this.lastSlicedDump.then(async () => {
+      let found: Route[] = [];
+      await this.dumpSocket.dumpInSlices(
+        dumpRoutes(filter),
+        ({ payload }) => {
+          const route = routeOf(payload, filter);
+          if (route) found.push(route);
+        },
+        () => {
+          found = [];
+        },
+      );
+      return found;
+    });
+    this.lastSlicedDump = dump.catch(() => {});
+    return dump;
+  }
+
+  close(): void {
+    this.socket.close();
+    void this.lastSlicedDump.then(() => this.dumpSocket.close());
+  }
+
+  private collect<T>(request: NetlinkRequest, read: (payload: Uint8Array) => T | undefined): T[] {
+    let found: T[] = [];
+    this.socket.dump(
+      request,
+      ({ payload }) => {
+        const value = read(payload);
+        if (value !== undefined) found.push(value);
+      },
+      () => {
+        found = [];
+      },
+    );
+    return found;
+  }
+}
+
+/** The kernel has filtered already, unless it is too old for strict checking (before 4.20). */
+function routeOf(payload: Uint8Array, filter: RouteFilter): Route | undefined {
+  const route = readRoute(payload);
+  if (!route) return undefined;
+  if (filter.table !== undefined && route.table !== filter.table) return undefined;
+  if (filter.protocol !== undefined && route.protocol !== filter.protocol) return undefined;
+  return route;
+}
