@@ -29,6 +29,7 @@ export type Operation =
   | { readonly kind: 'delete-prefix'; readonly prefix: string }
   | { readonly kind: 'get'; readonly key: string };
 
+/** At most 128 comparisons and 128 operations in each branch, and a key is written at most once (etcd's limits). */
 export interface Transaction {
   /** All must hold for `then` to run; otherwise `otherwise` runs. Both in one revision. */
   readonly compare: readonly Compare[];
@@ -60,6 +61,20 @@ export interface ListResult {
   readonly revision: Revision;
   /** True when `limit` cut the list. */
   readonly more: boolean;
+  /** Which store answered: another id means other data, whatever the revision. */
+  readonly clusterId?: string;
+}
+
+export interface StoreStatus {
+  readonly revision: Revision;
+  readonly clusterId: string;
+  /** What the server says of itself, such as "3.4.23" or "twill-datastore 0.1.0 (etcd 3.4.0)". */
+  readonly version: string;
+  /** Bytes that the server's data take. */
+  readonly sizeBytes: number;
+  /** Who answered, and of an etcd cluster its leader (both member ids), when there is one. */
+  readonly member?: string;
+  readonly leader?: string;
 }
 
 export type WatchEvent =
@@ -69,7 +84,10 @@ export type WatchEvent =
 export interface WatchHandlers {
   /** Every event of one or more whole revisions, in order. `revision` is that of the last one. */
   readonly onEvents: (events: readonly WatchEvent[], revision: Revision) => void;
-  /** The watch is over and will not come back by itself: compacted, or the connection was lost for good. */
+  /**
+   * The watch is over and will not come back by itself: list again and watch from there. Lost connections are not an
+   * end: they are repaired inside, without losing, doubling or reordering an event.
+   */
   readonly onEnd: (error: KvError) => void;
 }
 
@@ -92,6 +110,9 @@ export interface KvStore {
   /** Events from `fromRevision` on (inclusive), for all keys with the prefix. */
   watch(prefix: string, fromRevision: Revision, handlers: WatchHandlers): Watch;
   grantLease(ttlSec: number): Promise<Lease>;
+  /** Forgets the history below this revision. */
+  compact(revision: Revision): Promise<void>;
+  status(): Promise<StoreStatus>;
   close(): Promise<void>;
 }
 
@@ -102,6 +123,8 @@ export type KvErrorCode =
   | 'unknown-outcome'
   /** The wanted revision has been compacted away: list again. */
   | 'compacted'
+  /** The store has gone back in time or is another one (restored, wiped): nothing known about it holds. */
+  | 'rewound'
   | 'permission-denied'
   /** The request is malformed or too large: retrying cannot help. */
   | 'invalid'
@@ -116,6 +139,6 @@ export class KvError extends Error {
   constructor(code: KvErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
-    this.retryable = code === 'unavailable' || code === 'unknown-outcome' || code === 'compacted';
+    this.retryable = ['unavailable', 'unknown-outcome', 'compacted', 'rewound'].includes(code);
   }
 }
