@@ -50,25 +50,37 @@ try {
   mkdirSync(stageDir, { recursive: true });
   // The stamp's time is the start of the build: a source saved while we build counts as newer.
   writeFileSync(join(stageDir, 'stamp'), '');
-  const missing = await buildBundles();
+  const failures = await buildBundles();
   buildCniClient();
-  renameSync(join(stageDir, 'stamp'), join(root, 'dist/.built'));
-  for (const line of missing) console.error(line);
+  if (failures.length === 0) renameSync(join(stageDir, 'stamp'), join(root, 'dist/.built'));
+  else process.exitCode = 1;
+  for (const line of failures) console.error(line);
   console.error(`built dist/bin in ${Math.round(performance.now() - started)} ms`);
 } finally {
   rmSync(stageDir, { recursive: true, force: true });
 }
 
-/** Returns a line for each executable whose entry point does not exist. */
+/** Returns a line for each executable that could not be built; esbuild has printed the details. */
 async function buildBundles() {
-  const entries = Object.entries(executables);
-  const present = entries.filter(([, source]) => existsSync(join(root, source)));
+  const failures = [];
   const companions = new Map();
-  await Promise.all(present.map(([name, source]) => bundle(join(root, source), join(binDir, name), true, companions)));
-  for (const [source, name] of companions) await installCompanion(source, join(libDir, name), companions);
-  return entries
-    .filter((entry) => !present.includes(entry))
-    .map(([name, source]) => `skipped ${name}: ${source} does not exist`);
+  const attempt = async (what, work) => {
+    try {
+      await work();
+    } catch (error) {
+      failures.push(`${what} was not built: ${String(error.message).split('\n')[0]}`);
+    }
+  };
+  const bundles = Object.entries(executables).map(([name, source]) =>
+    existsSync(join(root, source))
+      ? attempt(name, () => bundle(join(root, source), join(binDir, name), true, companions))
+      : console.error(`skipped ${name}: ${source} does not exist`),
+  );
+  await Promise.all(bundles);
+  for (const [source, name] of companions) {
+    await attempt(name, () => installCompanion(source, join(libDir, name), companions));
+  }
+  return failures;
 }
 
 async function bundle(source, target, executable, companions) {

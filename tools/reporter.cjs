@@ -1,0 +1,18 @@
+// Mocha's "spec" report, and the counts in the file that tools/test.mjs names.
+
+const { writeFileSync } = require('node:fs');
+const { reporters, Runner } = require('mocha');
+
+class CountingSpec extends reporters.Spec {
+  constructor(runner, options) {
+    super(runner, options);
+    runner.once(Runner.constants.EVENT_RUN_END, () => {
+      const { passes, failures } = this.stats;
+      if (process.env.TWILL_TEST_COUNTS) {
+        writeFileSync(process.env.TWILL_TEST_COUNTS, JSON.stringify({ passed: passes, failed: failures }));
+      }
+    });
+  }
+}
+
+module.exports = CountingSpec;
