@@ -67,6 +67,21 @@ export function netnsIdentity(netns: NetnsRef | undefined): string {
   });
 }
 
+/** Runs the synchronous function in a new, empty namespace that is gone afterwards: for probing what the kernel can do. */
+export function insideScratchNetns<T>(run: () => T): T {
+  const home = openSync(ownNetns, 'r');
+  try {
+    unshare(CLONE_NEWNET);
+    try {
+      return run();
+    } finally {
+      setns(home, CLONE_NEWNET);
+    }
+  } finally {
+    closeSync(home);
+  }
+}
+
 /** Creates a named namespace as `ip netns add` does; LinuxError or a system error of code EEXIST when it is there. */
 export function createNetns(name: string): void {
   makeNetnsFolder();

@@ -1,0 +1,67 @@
+// A classic BPF program that drops route notifications of some protocols inside the kernel.
+//
+//     offset 4: nlmsg_type, offset 21: rtm_protocol (header 16 + 5). The kernel multicasts one message a datagram.
+
+import koffi from 'koffi';
+import { SOL_SOCKET, setsockopt } from './libc.ts';
+import { RTM_DELROUTE, RTM_NEWROUTE } from './netlink/route.ts';
+
+const SO_ATTACH_FILTER = 26;
+
+const LOAD_HALF_ABSOLUTE = 0x28;
+const LOAD_BYTE_ABSOLUTE = 0x30;
+const JUMP_IF_EQUAL = 0x15;
+const RETURN = 0x06;
+
+interface Instruction {
+  readonly code: number;
+  readonly ifTrue?: number;
+  readonly ifFalse?: number;
+  readonly k: number;
+}
+
+/** Loads are big-endian while netlink's numbers are in host order, which is little-endian. */
+const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+
+/** Keeps all but RTM_NEWROUTE and RTM_DELROUTE with one of the protocols. */
+export function routeProtocolFilter(protocols: readonly number[]): Uint8Array {
+  const keep: Instruction = { code: RETURN, k: 0xffffffff };
+  const drop: Instruction = { code: RETURN, k: 0 };
+  // After the comparisons: [keep, drop].
+  const comparisons = protocols.map((protocol, i) => ({
+    code: JUMP_IF_EQUAL,
+    ifTrue: protocols.length - i,
+    ifFalse: 0,
+    k: protocol,
+  }));
+  const program: Instruction[] = [
+    { code: LOAD_HALF_ABSOLUTE, k: 4 },
+    { code: JUMP_IF_EQUAL, ifTrue: 2, ifFalse: 0, k: swap16(RTM_NEWROUTE) },
+    { code: JUMP_IF_EQUAL, ifTrue: 1, ifFalse: 0, k: swap16(RTM_DELROUTE) },
+    keep,
+    { code: LOAD_BYTE_ABSOLUTE, k: 21 },
+    ...comparisons,
+    keep,
+    drop,
+  ];
+  // struct sock_filter: code(2) jt(1) jf(1) k(4).
+  const bytes = new Uint8Array(program.length * 8);
+  const view = new DataView(bytes.buffer);
+  for (const [i, instruction] of program.entries()) {
+    view.setUint16(i * 8, instruction.code, true);
+    view.setUint8(i * 8 + 2, instruction.ifTrue ?? 0);
+    view.setUint8(i * 8 + 3, instruction.ifFalse ?? 0);
+    view.setUint32(i * 8 + 4, instruction.k, true);
+  }
+  return bytes;
+}
+
+export function attachRouteProtocolFilter(fd: number, protocols: readonly number[]): void {
+  const filter = routeProtocolFilter(protocols);
+  // struct sock_fprog: length(2) padding(6) pointer(8). The kernel copies the program during the call.
+  const program = new Uint8Array(16);
+  const view = new DataView(program.buffer);
+  view.setUint16(0, filter.length / 8, true);
+  view.setBigUint64(8, BigInt(koffi.address(filter)), true);
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program);
+}
