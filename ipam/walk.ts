@@ -13,7 +13,7 @@ export function* blocksOfPool(pool: Prefix, blockLength: number, node: string): 
   const seed = createHash('sha256').update(node).digest();
   const start = seed.readUInt32BE(0) % count;
   // Any odd stride visits all of a power of two.
-  const stride = (seed.readUInt32BE(4) | 1) % count || 1;
+  const stride = ((seed.readUInt32BE(4) | 1) >>> 0) % count || 1;
   for (let i = 0, index = start; i < count; i++, index = (index + stride) % count) {
     yield blockAt(pool, blockLength, index);
   }

@@ -1,0 +1,254 @@
+// The allocator on the in-memory store: one transaction per assignment, races between nodes, borrowing, limits,
+// reservations, and refusals that say why.
+
+import assert from 'node:assert/strict';
+import { KvError, type KvStore, type Transaction } from '../../datastore/kv.ts';
+import { createMemoryStore } from '../../datastore/memory.ts';
+import {
+  affinityRoot,
+  blockRoot,
+  defaultIpamConfig,
+  handleRoot,
+  type IpamConfig,
+  parseAffinity,
+  parseBlock,
+  parseHandle,
+  partsOfAffinityKey,
+} from '../../datastore/model/ipam.ts';
+import { Allocator, type AssignRequest, type AssignResult, type IpamView } from '../../ipam/allocator.ts';
+import type { Pool } from '../../ipam/pools.ts';
+import { type IpamSnapshot, ipamProblems } from '../../ipam/usage.ts';
+import { type Address, formatAddress, parseAddress } from '../../net/address.ts';
+import { parsePrefix } from '../../net/prefix.ts';
+
+const pool = (cidr: string, blockLength: number, change: Partial<Pool> = {}): Pool => ({
+  name: `pool-${cidr}`,
+  prefix: parsePrefix(cidr) ?? assert.fail(cidr),
+  blockLength,
+  disabled: false,
+  automatic: true,
+  servesWorkloads: true,
+  selectsNode: () => true,
+  selectsNamespace: () => true,
+  ...change,
+});
+
+interface Cluster {
+  readonly pools: readonly Pool[];
+  readonly config?: Partial<IpamConfig>;
+  readonly reserved?: readonly string[];
+}
+
+const view = ({ pools, config, reserved = [] }: Cluster): IpamView => ({
+  pools: () => pools,
+  config: () => ({ ...defaultIpamConfig, ...config }),
+  nodeLabels: () => ({}),
+  isReserved: (address) => reserved.includes(formatAddress(address)),
+});
+
+const allocator = (store: KvStore, node: string, cluster: Cluster): Allocator =>
+  new Allocator({ store, node, view: view(cluster), now: () => 1_700_000_000_000 });
+
+const request = (handle: string, change: Partial<AssignRequest> = {}): AssignRequest => ({
+  handle,
+  count: { 4: 1 },
+  attributes: { node: handle.split('.')[0] ?? '' },
+  ...change,
+});
+
+const assigned = (result: AssignResult): string[] => {
+  if (result.kind !== 'assigned') assert.fail(result.message);
+  return result.addresses.map(formatAddress);
+};
+
+const refused = (result: AssignResult): string =>
+  result.kind === 'refused' ? `${result.reason}: ${result.message}` : assert.fail();
+
+/** Counts what reaches the store. */
+function counting(store: KvStore): {
+  readonly store: KvStore;
+  readonly calls: { reads: number; transactions: number };
+} {
+  const calls = { reads: 0, transactions: 0 };
+  return {
+    calls,
+    store: {
+      get: (key, options) => (calls.reads++, store.get(key, options)),
+      list: (prefix, options) => (calls.reads++, store.list(prefix, options)),
+      transact: (transaction) => (calls.transactions++, store.transact(transaction)),
+      watch: (prefix, from, handlers) => store.watch(prefix, from, handlers),
+      grantLease: (ttl) => store.grantLease(ttl),
+      compact: (revision) => store.compact(revision),
+      status: () => store.status(),
+      close: () => store.close(),
+    },
+  };
+}
+
+async function snapshot(
+  store: KvStore,
+  endpoints: readonly Address[],
+  nodes: readonly string[],
+): Promise<IpamSnapshot> {
+  const blocks = (await store.list(blockRoot)).entries.flatMap(({ value }) => parseBlock(value) ?? []);
+  const affinities = (await store.list(affinityRoot)).entries.flatMap(({ key, value }) => {
+    const parts = partsOfAffinityKey(key);
+    const affinity = parseAffinity(value);
+    return parts && affinity ? [{ ...parts, affinity }] : [];
+  });
+  const handles = (await store.list(handleRoot)).entries.flatMap(({ key, value }) => {
+    const handle = parseHandle(value);
+    return handle ? [{ id: key.slice(handleRoot.length), handle }] : [];
+  });
+  return {
+    blocks,
+    affinities,
+    handles,
+    nodes: new Set(nodes),
+    endpoints: new Map(endpoints.map((one) => [one, 'pod'])),
+  };
+}
+
+describe('ipam allocator', () => {
+  let store: KvStore;
+  beforeEach(() => {
+    store = createMemoryStore();
+  });
+  afterEach(() => store.close());
+
+  it('claims a block with the first address and then needs one transaction per assignment', async () => {
+    const counted = counting(store);
+    const a = allocator(counted.store, 'a', { pools: [pool('10.0.0.0/16', 26)] });
+    assigned(await a.assign(request('a.1')));
+    counted.calls.reads = 0;
+    counted.calls.transactions = 0;
+    for (let i = 2; i < 12; i++) assigned(await a.assign(request(`a.${i}`)));
+    assert.deepEqual(counted.calls, { reads: 0, transactions: 10 });
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+  });
+
+  it('writes what the caller wants in the same transaction, and nothing when that may not be', async () => {
+    const a = allocator(store, 'a', { pools: [pool('10.0.0.0/16', 26)] });
+    const also: AssignRequest['also'] = (addresses) => ({
+      compare: [{ key: '/endpoint', target: 'version', is: 0 }],
+      then: [{ kind: 'put', key: '/endpoint', value: addresses.map(formatAddress).join() }],
+    });
+    const result = await a.assign(request('a.1', { also }));
+    const [address] = assigned(result);
+    const entry = await store.get('/endpoint');
+    assert.equal(entry?.value, address);
+    assert.equal(entry?.modRevision, result.kind === 'assigned' && result.revision);
+    assert.match(
+      refused(await a.assign(request('a.2', { also }))),
+      /^conflict: \/endpoint was changed by somebody else/,
+    );
+    assert.equal(await store.get(`${handleRoot}a.2`), undefined);
+  });
+
+  it('frees by handle, with the endpoint, and again without harm', async () => {
+    const a = allocator(store, 'a', { pools: [pool('10.0.0.0/28', 28)] });
+    const [address] = assigned(await a.assign(request('a.1')));
+    await store.transact({ compare: [], then: [{ kind: 'put', key: '/endpoint', value: 'x' }] });
+    const released = await a.releaseByHandle('a.1', [{ kind: 'delete', key: '/endpoint' }]);
+    assert.deepEqual(released.released.map(formatAddress), [address]);
+    assert.equal(await store.get('/endpoint'), undefined);
+    assert.deepEqual((await a.releaseByHandle('a.1')).released, []);
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+  });
+
+  it('borrows when there is no free block, but not with strict affinity', async () => {
+    const pools = [pool('10.0.0.0/29', 30)];
+    const a = allocator(store, 'a', { pools });
+    const b = allocator(store, 'b', { pools });
+    for (let i = 0; i < 5; i++) assigned(await a.assign(request(`a.${i}`)));
+    for (let i = 0; i < 3; i++) assigned(await b.assign(request(`b.${i}`)));
+    assert.match(
+      refused(await b.assign(request('b.3'))),
+      /^exhausted: no free IPv4 address: all addresses of pool-10.0.0.0\/29/,
+    );
+    await a.releaseByHandle('a.0');
+    const strict = allocator(store, 'c', { pools, config: { strict_affinity: true } });
+    assert.match(refused(await strict.assign(request('c.0'))), /strict affinity forbids borrowing/);
+    assigned(await b.assign(request('b.4')));
+  });
+
+  it('stops at maxBlocksPerHost', async () => {
+    const cluster = { pools: [pool('10.0.0.0/24', 30)], config: { maxBlocksPerHost: 1, strict_affinity: true } };
+    const a = allocator(store, 'a', cluster);
+    for (let i = 0; i < 4; i++) assigned(await a.assign(request(`a.${i}`)));
+    assert.match(refused(await a.assign(request('a.4'))), /this node has its 1 blocks \(maxBlocksPerHost\)/);
+  });
+
+  it('never gives reserved addresses, unless asked for by name', async () => {
+    const cluster = { pools: [pool('10.0.0.0/30', 30)], reserved: ['10.0.0.0', '10.0.0.2'] };
+    const a = allocator(store, 'a', cluster);
+    const both = [...assigned(await a.assign(request('a.0'))), ...assigned(await a.assign(request('a.1')))];
+    assert.deepEqual(both, ['10.0.0.1', '10.0.0.3']);
+    assert.match(refused(await a.assign(request('a.2'))), /in use or reserved/);
+    const wanted = { addresses: [parseAddress('10.0.0.2') ?? assert.fail()] };
+    assert.deepEqual(assigned(await a.assign(request('a.3', wanted))), ['10.0.0.2']);
+    assert.match(refused(await a.assign(request('a.4', wanted))), /10.0.0.2 is not free: a.3 has it/);
+  });
+
+  it('says for each pool why it does not serve', async () => {
+    const cluster = {
+      pools: [
+        pool('10.0.0.0/24', 26, { disabled: true }),
+        pool('10.1.0.0/24', 26, { selectsNode: () => false }),
+        pool('10.2.0.0/24', 26, { automatic: false }),
+      ],
+    };
+    const a = allocator(store, 'a', cluster);
+    const message = refused(await a.assign(request('a.1')));
+    assert.match(
+      message,
+      /pool-10.0.0.0\/24 .*: it is disabled; .*its nodeSelector does not match.*assignmentMode is Manual/,
+    );
+    assert.deepEqual(assigned(await a.assign(request('a.1', { pools: ['10.2.0.0/24'] }))).length, 1);
+    assert.match(refused(await a.assign(request('a.2', { pools: ['nope'] }))), /there is no pool "nope"/);
+  });
+
+  it('gives both families or none', async () => {
+    const a = allocator(store, 'a', { pools: [pool('10.0.0.0/24', 26), pool('fd00::/112', 122)] });
+    const addresses = assigned(await a.assign(request('a.1', { count: { 4: 1, 6: 1 } })));
+    assert.deepEqual(
+      addresses.map((text) => text.includes(':')),
+      [false, true],
+    );
+    const only4 = allocator(store, 'b', { pools: [pool('10.0.0.0/24', 26)] });
+    assert.match(refused(await only4.assign(request('b.1', { count: { 4: 1, 6: 1 } }))), /no IPv6 pool/);
+    assert.equal(await store.get(`${handleRoot}b.1`), undefined);
+  });
+
+  it('never gives an address twice to nodes that race for a small pool', async () => {
+    const pools = [pool('10.0.0.0/26', 29)];
+    const nodes = ['a', 'b', 'c', 'd'].map((node) => ({ node, allocator: allocator(store, node, { pools }) }));
+    const results = await Promise.all(
+      nodes.flatMap(({ node, allocator: one }) =>
+        Array.from({ length: 20 }, (_, i) => one.assign(request(`${node}.${i}`))),
+      ),
+    );
+    const all = results.flatMap((result) => (result.kind === 'assigned' ? result.addresses.map(formatAddress) : []));
+    assert.equal(new Set(all).size, all.length);
+    assert.equal(all.length, 64);
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a', 'b', 'c', 'd'])), []);
+  });
+
+  it('resolves a write of unknown outcome by reading back', async () => {
+    for (const happened of [true, false]) {
+      let faults = 1;
+      const flaky: KvStore = {
+        ...counting(store).store,
+        transact: async (transaction: Transaction) => {
+          if (faults-- <= 0) return store.transact(transaction);
+          if (happened) await store.transact(transaction);
+          throw new KvError('unknown-outcome', 'the connection broke');
+        },
+      };
+      const a = allocator(flaky, `n${happened}`, { pools: [pool('10.0.0.0/24', 26)] });
+      assert.equal(assigned(await a.assign(request(`n${happened}.1`))).length, 1);
+    }
+    const { blocks } = await snapshot(store, [], []);
+    for (const block of blocks) assert.equal(block.allocations.filter((index) => index !== null).length, 1);
+  });
+});
