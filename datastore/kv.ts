@@ -89,6 +89,8 @@ export interface WatchHandlers {
    * end: they are repaired inside, without losing, doubling or reordering an event.
    */
   readonly onEnd: (error: KvError) => void;
+  /** For status and logs: false when the connection was lost and is being repaired, true when it is back. */
+  readonly onConnected?: (connected: boolean) => void;
 }
 
 export interface Watch {
