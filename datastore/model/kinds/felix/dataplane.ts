@@ -1,0 +1,138 @@
+// Parameters of the dataplane: interfaces, routes, NAT, rules.
+
+import { boolean, choice, duration, integer } from '../../schema/scalars.ts';
+import { address, portRange } from '../../schema/scalars-net.ts';
+import {
+  anyText,
+  markMask,
+  networks,
+  parameter,
+  pattern,
+  portRanges,
+  protoPorts,
+  tableRange,
+  tableRanges,
+} from './parameter.ts';
+
+export const dataplaneParameters = {
+  // Dataplane: Common
+  allowIPIPPacketsFromWorkloads: parameter('AllowIPIPPacketsFromWorkloads', boolean, 'false', ''),
+  allowVXLANPacketsFromWorkloads: parameter('AllowVXLANPacketsFromWorkloads', boolean, 'false', ''),
+  cgroupV2Path: parameter('CgroupV2Path', anyText, '', ''),
+  chainInsertMode: parameter('ChainInsertMode', choice('Append', 'Insert'), 'insert', ''),
+  dataplaneDriver: parameter('DataplaneDriver', anyText, 'calico-iptables-plugin', ''),
+  dataplaneWatchdogTimeout: parameter('DataplaneWatchdogTimeout', duration(), '90', ''),
+  defaultEndpointToHostAction: parameter('DefaultEndpointToHostAction', choice('Accept', 'Drop', 'Return'), 'DROP', ''),
+  deviceRouteProtocol: parameter('DeviceRouteProtocol', integer(), '3', ''),
+  deviceRouteSourceAddress: parameter('DeviceRouteSourceAddress', address(4), '', ''),
+  deviceRouteSourceAddressIPv6: parameter('DeviceRouteSourceAddressIPv6', address(6), '', ''),
+  disableConntrackInvalidCheck: parameter('DisableConntrackInvalidCheck', boolean, 'false', ''),
+  endpointStatusPathPrefix: parameter('EndpointStatusPathPrefix', anyText, '/var/run/calico', ''),
+  externalNodesList: parameter('ExternalNodesCIDRList', networks, '', ''),
+  failsafeInboundHostPorts: parameter(
+    'FailsafeInboundHostPorts',
+    protoPorts,
+    'tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667',
+    '',
+  ),
+  failsafeOutboundHostPorts: parameter(
+    'FailsafeOutboundHostPorts',
+    protoPorts,
+    'udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667',
+    '',
+  ),
+  floatingIPs: parameter('FloatingIPs', choice('Disabled', 'Enabled'), 'Disabled', ''),
+  ipForwarding: parameter('IPForwarding', choice('Disabled', 'Enabled'), 'Enabled', ''),
+  ipv4ElevatedRoutePriority: parameter('IPv4ElevatedRoutePriority', integer(1, 2147483646), '512', ''),
+  ipv4NormalRoutePriority: parameter('IPv4NormalRoutePriority', integer(1, 2147483646), '1024', ''),
+  ipv6ElevatedRoutePriority: parameter('IPv6ElevatedRoutePriority', integer(1, 2147483646), '512', ''),
+  ipv6NormalRoutePriority: parameter('IPv6NormalRoutePriority', integer(1, 2147483646), '1024', ''),
+  interfaceExclude: parameter('InterfaceExclude', pattern, 'kube-ipvs0', ''),
+  interfacePrefix: parameter('InterfacePrefix', anyText, 'cali', ''),
+  interfaceRefreshInterval: parameter('InterfaceRefreshInterval', duration(), '90', ''),
+  ipv6Support: parameter('Ipv6Support', boolean, 'true', ''),
+  istioAmbientMode: parameter('IstioAmbientMode', choice('Disabled', 'Enabled'), 'Disabled', ''),
+  istioDSCPMark: parameter('IstioDSCPMark', integer(0, 63), '23', ''),
+  liveMigrationRouteConvergenceTime: parameter('LiveMigrationRouteConvergenceTime', duration(), '30', ''),
+  localSubnetL2Reachability: parameter(
+    'LocalSubnetL2Reachability',
+    choice('Disabled', 'PodsAndLoadBalancers'),
+    'Disabled',
+    '',
+  ),
+  localSubnetL2ReachabilityRefreshInterval: parameter(
+    'LocalSubnetL2ReachabilityRefreshInterval',
+    duration(),
+    '120',
+    '',
+  ),
+  mtuIfacePattern: parameter('MTUIfacePattern', pattern, '^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)', ''),
+  natOutgoingAddress: parameter('NATOutgoingAddress', address(4), '', ''),
+  natOutgoingExclusions: parameter(
+    'NATOutgoingExclusions',
+    choice('IPPoolsAndHostIPs', 'IPPoolsOnly'),
+    'IPPoolsOnly',
+    '',
+  ),
+  natPortRange: parameter('NATPortRange', portRange, '', ''),
+  nftablesFlowTableDataIfacePattern: parameter('NFTablesFlowTableDataIfacePattern', pattern, '', ''),
+  nftablesFlowTableOffload: parameter('NFTablesFlowTableOffload', choice('All', 'Disabled'), 'Disabled', ''),
+  nftablesMode: parameter('NFTablesMode', choice('Auto', 'Disabled', 'Enabled'), 'Auto', ''),
+  netlinkTimeout: parameter('NetlinkTimeoutSecs', duration(), '10', ''),
+  policySyncPathPrefix: parameter('PolicySyncPathPrefix', anyText, '', ''),
+  programClusterRoutes: parameter(
+    'ProgramClusterRoutes',
+    choice('Disabled', 'Enabled', 'EnabledIPIPOnly', 'EnabledNoEncapOnly'),
+    'EnabledIPIPOnly',
+    '',
+  ),
+  removeExternalRoutes: parameter('RemoveExternalRoutes', boolean, 'true', ''),
+  requireMTUFile: parameter('RequireMTUFile', boolean, 'false', ''),
+  routeRefreshInterval: parameter('RouteRefreshInterval', duration(), '90', ''),
+  routeSource: parameter('RouteSource', choice('CalicoIPAM', 'WorkloadIPs'), 'CalicoIPAM', ''),
+  routeSyncDisabled: parameter('RouteSyncDisabled', boolean, 'false', ''),
+  routeTableRange: parameter('RouteTableRange', tableRange, '', ''),
+  routeTableRanges: parameter('RouteTableRanges', tableRanges, '', ''),
+  serviceLoopPrevention: parameter('ServiceLoopPrevention', choice('Disabled', 'Drop', 'Reject'), 'Drop', ''),
+  sidecarAccelerationEnabled: parameter('SidecarAccelerationEnabled', boolean, 'false', ''),
+  useInternalDataplaneDriver: parameter('UseInternalDataplaneDriver', boolean, 'true', ''),
+  workloadSourceSpoofing: parameter('WorkloadSourceSpoofing', choice('Any', 'Disabled'), 'Disabled', ''),
+
+  // Dataplane: iptables
+  ipsetsRefreshInterval: parameter('IpsetsRefreshInterval', duration(), '90', ''),
+  iptablesBackend: parameter('IptablesBackend', choice('Auto', 'Legacy', 'NFT'), 'auto', ''),
+  iptablesFilterAllowAction: parameter('IptablesFilterAllowAction', choice('Accept', 'Return'), 'ACCEPT', ''),
+  iptablesFilterDenyAction: parameter('IptablesFilterDenyAction', choice('Drop', 'Reject'), 'DROP', ''),
+  iptablesLockProbeInterval: parameter('IptablesLockProbeIntervalMillis', duration(), '50', ''),
+  iptablesMangleAllowAction: parameter('IptablesMangleAllowAction', choice('Accept', 'Return'), 'ACCEPT', ''),
+  iptablesMarkMask: parameter('IptablesMarkMask', markMask, '0xffff0000', ''),
+  iptablesNATOutgoingInterfaceFilter: parameter('IptablesNATOutgoingInterfaceFilter', anyText, '', ''),
+  iptablesPostWriteCheckInterval: parameter('IptablesPostWriteCheckIntervalSecs', duration(), '5', ''),
+  iptablesRefreshInterval: parameter('IptablesRefreshInterval', duration(), '180', ''),
+  kubeNodePortRanges: parameter('KubeNodePortRanges', portRanges, '30000:32767', ''),
+  maxIpsetSize: parameter('MaxIpsetSize', integer(), '1048576', ''),
+
+  // Dataplane: nftables
+  nftablesFilterAllowAction: parameter('NftablesFilterAllowAction', choice('Accept', 'Return'), 'ACCEPT', ''),
+  nftablesFilterDenyAction: parameter('NftablesFilterDenyAction', choice('Drop', 'Reject'), 'DROP', ''),
+  nftablesMangleAllowAction: parameter('NftablesMangleAllowAction', choice('Accept', 'Return'), 'ACCEPT', ''),
+  nftablesMarkMask: parameter('NftablesMarkMask', markMask, '0xffff0000', ''),
+  nftablesRefreshInterval: parameter('NftablesRefreshInterval', duration(), '180', ''),
+
+  // Dataplane: Windows
+  windowsManageFirewallRules: parameter('WindowsManageFirewallRules', choice('Disabled', 'Enabled'), 'Disabled', ''),
+
+  // Dataplane: OpenStack support
+  endpointReportingDelay: parameter('EndpointReportingDelaySecs', duration(), '1', ''),
+  endpointReportingEnabled: parameter('EndpointReportingEnabled', boolean, 'false', ''),
+  metadataAddr: parameter('MetadataAddr', anyText, '127.0.0.1', ''),
+  metadataPort: parameter('MetadataPort', integer(0, 65535), '8775', ''),
+  openstackRegion: parameter('OpenstackRegion', anyText, '', ''),
+  reportingInterval: parameter('ReportingIntervalSecs', duration(), '30', ''),
+  reportingTTL: parameter('ReportingTTLSecs', duration(), '90', ''),
+
+  // Dataplane: XDP acceleration for iptables dataplane
+  genericXDPEnabled: parameter('GenericXDPEnabled', boolean, 'false', ''),
+  xdpEnabled: parameter('XDPEnabled', boolean, 'true', ''),
+  xdpRefreshInterval: parameter('XDPRefreshInterval', duration(), '90', ''),
+};
