@@ -29,8 +29,13 @@ export interface SessionConfig {
 
 export type SessionEvent =
   | { readonly kind: 'start' }
-  /** Administrative stop: NOTIFICATION Cease with this subcode and RFC 9003 text, then Idle until `start`. */
-  | { readonly kind: 'stop'; readonly subcode: number; readonly text?: string }
+  /**
+   * Administrative stop: NOTIFICATION Cease with this subcode and RFC 9003 text, then Idle until `start`; or until
+   * `restartAfterMs` have passed (0: at once), for resets.
+   */
+  | { readonly kind: 'stop'; readonly subcode: number; readonly text?: string; readonly restartAfterMs?: Millis }
+  /** Our process ends and will be back: connections close without a NOTIFICATION, so that peers keep our routes. */
+  | { readonly kind: 'abandon' }
   /** New settings for the next OPEN; the driver adds `stop` and `start` when the session must begin anew. */
   | { readonly kind: 'configure'; readonly config: SessionConfig }
   /** An outgoing connection succeeded, or the peer connected to us. */
@@ -42,8 +47,15 @@ export type SessionEvent =
   | { readonly kind: 'notification'; readonly connection: ConnectionId; readonly notification: NotificationMessage }
   /** UPDATE or ROUTE-REFRESH arrived: an FSM error (RFC 6608) unless Established. */
   | { readonly kind: 'heard'; readonly connection: ConnectionId }
-  /** What came could not be accepted: this NOTIFICATION must be sent and the connection closed. */
-  | { readonly kind: 'refused'; readonly connection: ConnectionId; readonly notification: NotificationMessage }
+  /** What came could not be accepted: this NOTIFICATION must be sent and the connection closed. `problem`: in words. */
+  | {
+      readonly kind: 'refused';
+      readonly connection: ConnectionId;
+      readonly notification: NotificationMessage;
+      readonly problem?: string;
+    }
+  /** RFC 9687: the send queue is stuck (send it again after each bit of progress), or empty again. */
+  | { readonly kind: 'send-queue'; readonly connection: ConnectionId; readonly blocked: boolean }
   /** A deadline given by nextDeadline() has passed. */
   | { readonly kind: 'timer' };
 
@@ -55,11 +67,11 @@ export type SessionEffect =
       readonly connection: ConnectionId;
       readonly message: OpenMessage | NotificationMessage | { readonly kind: 'keepalive' };
     }
-  /** After what was sent before has left. */
-  | { readonly kind: 'close'; readonly connection: ConnectionId }
+  /** After what was sent before has left; with `abort`, at once. */
+  | { readonly kind: 'close'; readonly connection: ConnectionId; readonly abort?: boolean }
   | { readonly kind: 'established'; readonly connection: ConnectionId; readonly negotiated: Negotiated }
-  /** Only after `established`: the session has ended. */
-  | { readonly kind: 'down'; readonly reason: DownReason }
+  /** Only after `established`: the session has ended. `keepRoutes`: graceful restart, the routes stay as stale ones. */
+  | { readonly kind: 'down'; readonly reason: DownReason; readonly keepRoutes: boolean }
   /** State changes for logs and status, in order. */
   | { readonly kind: 'state'; readonly from: SessionState; readonly to: SessionState; readonly reason?: DownReason };
 
@@ -68,7 +80,9 @@ export type DownReason =
   | { readonly kind: 'closed'; readonly error: string | undefined }
   | { readonly kind: 'connect-failed'; readonly error: string }
   | { readonly kind: 'hold-timer-expired' }
-  | { readonly kind: 'notification-sent'; readonly notification: NotificationMessage }
+  /** RFC 9687: the peer took nothing for this long. */
+  | { readonly kind: 'send-hold-timer-expired'; readonly afterMs: Millis }
+  | { readonly kind: 'notification-sent'; readonly notification: NotificationMessage; readonly problem?: string }
   | { readonly kind: 'notification-received'; readonly notification: NotificationMessage }
   /** A newer connection from the same peer took over (RFC 4271 §6.8, RFC 4724 §4.2: not a loss of the peer). */
   | { readonly kind: 'replaced' };
