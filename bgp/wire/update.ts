@@ -144,13 +144,16 @@ function encodeNamed<N extends AttributeName>(
   values: PathAttributes,
   context: WireContext,
 ): { code: number; bytes: Uint8Array }[] {
-  const value: Required<PathAttributes>[N] | undefined = values[name];
+  const value = pick<Required<PathAttributes>, N>(values, name);
   if (value === undefined) return [];
   const descriptor: AttributeTable[N] = attributes[name];
   return [
     { code: descriptor.code, bytes: withHeader(descriptor.flags, descriptor.code, descriptor.encode(value, context)) },
   ];
 }
+
+const pick = <V, K extends keyof V>(values: { readonly [P in keyof V]?: V[P] }, name: K): V[K] | undefined =>
+  values[name];
 
 function withHeader(flags: number, code: number, data: Uint8Array): Uint8Array {
   const head =
