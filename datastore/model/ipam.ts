@@ -101,6 +101,22 @@ export function partsOfAffinityKey(key: string): { node: string; prefix: Prefix 
   return match?.[1] === undefined || !prefix ? undefined : { node: match[1], prefix };
 }
 
+export type IpamKey =
+  | { readonly kind: 'block'; readonly prefix: Prefix }
+  | { readonly kind: 'affinity'; readonly node: string; readonly prefix: Prefix }
+  | { readonly kind: 'handle'; readonly handle: string }
+  | { readonly kind: 'config' };
+
+/** What an IPAM key is about; undefined for keys that are not IPAM's, for its legacy ones and for virtual affinities. */
+export function parseIpamKey(key: string): IpamKey | undefined {
+  if (key === ipamConfigKey) return { kind: 'config' };
+  if (key.startsWith(handleRoot)) return { kind: 'handle', handle: key.slice(handleRoot.length) };
+  const prefix = prefixOfBlockKey(key);
+  if (prefix) return { kind: 'block', prefix };
+  const parts = partsOfAffinityKey(key);
+  return parts && { kind: 'affinity', ...parts };
+}
+
 function parsePrefixPart(part: string): Prefix | undefined {
   const dash = part.lastIndexOf('-');
   return dash < 0 ? undefined : parsePrefix(`${part.slice(0, dash)}/${part.slice(dash + 1)}`);
