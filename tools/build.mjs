@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // Builds dist/bin: one bundle per executable, plus the C client of the CNI plugin where there is a compiler.
 //
-//   entry point  ──esbuild──►  dist/bin/<name>     executable, ES module, `#!/usr/bin/env node`
-//   cni/client.c ──cc───────►  dist/bin/twill-cni  falls back to the bundle of cni/fallback.ts
+//   entry point  ──esbuild──►  dist/lib/<name>.js and chunks, started by dist/bin/<name>
+//   cni/client.c ──cc───────►  dist/bin/twill-cni, or else the bundle of cni/fallback.ts
 //
+// What a source loads by `await import()` is in chunks of its own, so that it costs nothing until then.
 // A source file brings along what it names as `new URL('./other.ts', import.meta.url)`: a .ts file becomes a bundle of its
 // own (a worker thread, say), any other file is copied; both land in dist/lib and the URL is rewritten to point there.
 // So the same line works from the sources, under tsx, and from dist/bin.
@@ -11,17 +12,8 @@
 // Everything is written beside its place and renamed, so that who runs an executable meanwhile sees the old or the new.
 
 import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -39,6 +31,7 @@ const executables = {
 // Native code, and packages that read files beside themselves: they stay in node_modules.
 const external = ['koffi', 'etcd3', '@grpc/grpc-js', '@grpc/proto-loader', 'pino', 'pino-pretty', 'esbuild'];
 
+const installed = new Set();
 const started = performance.now();
 const binDir = join(root, 'dist/bin');
 const libDir = join(root, 'dist/lib');
@@ -54,6 +47,7 @@ try {
   buildCniClient();
   if (failures.length === 0) renameSync(join(stageDir, 'stamp'), join(root, 'dist/.built'));
   else process.exitCode = 1;
+  removeOldChunks();
   for (const line of failures) console.error(line);
   console.error(`built dist/bin in ${Math.round(performance.now() - started)} ms`);
 } finally {
@@ -71,21 +65,32 @@ async function buildBundles() {
       failures.push(`${what} was not built: ${String(error.message).split('\n')[0]}`);
     }
   };
-  const bundles = Object.entries(executables).map(([name, source]) =>
-    existsSync(join(root, source))
-      ? attempt(name, () => bundle(join(root, source), join(binDir, name), true, companions))
-      : console.error(`skipped ${name}: ${source} does not exist`),
+  await Promise.all(
+    Object.entries(executables).map(([name, source]) => attempt(name, () => buildExecutable(name, source, companions))),
   );
-  await Promise.all(bundles);
+  // A companion may bring companions of its own; the Map grows then while it is walked.
   for (const [source, name] of companions) {
-    await attempt(name, () => installCompanion(source, join(libDir, name), companions));
+    await attempt(name, async () => {
+      if (source.endsWith('.ts')) await bundle(source, name.replace(/\.js$/, ''), companions);
+      else install(join(libDir, name), readFileSync(source));
+    });
   }
   return failures;
 }
 
-async function bundle(source, target, executable, companions) {
-  const result = await build({
-    entryPoints: [source],
+async function buildExecutable(name, source, companions) {
+  if (!existsSync(join(root, source))) throw new Error(`${source} does not exist`);
+  await bundle(join(root, source), name, companions);
+  install(join(binDir, name), `#!/usr/bin/env node\nimport '../lib/${name}.js';\n`, 0o755);
+}
+
+/** dist/lib/<name>.js, and its chunks beside it. */
+async function bundle(source, name, companions) {
+  const { outputFiles } = await build({
+    entryPoints: { [name]: source },
+    outdir: libDir,
+    chunkNames: `${name}-[hash]`,
+    splitting: true,
     bundle: true,
     write: false,
     platform: 'node',
@@ -97,16 +102,17 @@ async function bundle(source, target, executable, companions) {
     logLevel: 'warning',
     // CommonJS packages inside an ES module still call require().
     banner: {
-      js: `${executable ? '#!/usr/bin/env node\n' : ''}import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);`,
+      js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
     },
     plugins: [companionFiles(companions)],
   });
-  install(target, result.outputFiles[0].contents, executable);
+  // Chunks first: the entry point names them.
+  for (const file of outputFiles.reverse()) install(file.path, file.contents);
 }
 
-/** Rewrites `new URL('./x', import.meta.url)` to dist/lib and notes the file in `companions` (source → name). */
+/** Rewrites `new URL('./x', import.meta.url)` to a file of dist/lib and notes it in `companions` (source → name). */
 function companionFiles(companions) {
-  const pattern = /new URL\(\s*(['"`])(\.{1,2}\/[^'"`]+)\1\s*,\s*import\.meta\.url\s*\)/g;
+  const pattern = /new URL\(\s*(['"`])(\.{1,2}\/[^'"`]+)\1\s*,\s*import\.meta\.url,?\s*\)/g;
   return {
     name: 'companion-files',
     setup(hooks) {
@@ -118,7 +124,7 @@ function companionFiles(companions) {
           const source = resolve(dirname(path), reference);
           const name = relative(root, source).replaceAll('/', '-').replace(/\.ts$/, '.js');
           companions.set(source, name);
-          return `new URL('../lib/${name}', import.meta.url)`;
+          return `new URL('./${name}', import.meta.url)`;
         });
         return { contents, loader: 'ts' };
       });
@@ -126,18 +132,20 @@ function companionFiles(companions) {
   };
 }
 
-/** A companion may bring companions of its own; the Map that is being walked grows then. */
-async function installCompanion(source, target, companions) {
-  if (source.endsWith('.ts')) await bundle(source, target, false, companions);
-  else if (existsSync(source)) install(target, readFileSync(source), false);
-  else throw new Error(`a source names ${relative(root, source)} by import.meta.url, and it does not exist`);
+function install(target, contents, mode = 0o644) {
+  const staged = join(stageDir, basename(target));
+  writeFileSync(staged, contents, { mode });
+  renameSync(staged, target);
+  installed.add(target);
 }
 
-function install(target, contents, executable) {
-  const staged = join(stageDir, target.slice(dirname(target).length + 1));
-  writeFileSync(staged, contents);
-  if (executable) chmodSync(staged, 0o755);
-  renameSync(staged, target);
+/** Chunks are named by their content, so those of earlier builds stay behind; who still runs from them may load more. */
+function removeOldChunks() {
+  const hourAgo = Date.now() - 3_600_000;
+  for (const name of readdirSync(libDir)) {
+    const file = join(libDir, name);
+    if (!installed.has(file) && statSync(file).mtimeMs < hourAgo) rmSync(file);
+  }
 }
 
 /** dist/bin/twill-cni: from C where that works, else the Node bundle, which does the same 30 times slower. */
@@ -162,11 +170,6 @@ function buildCniClient() {
     );
   }
   const fallback = join(binDir, 'twill-cni-node');
-  if (!existsSync(fallback)) {
-    console.error('skipped twill-cni: neither cni/client.c nor cni/fallback.ts is there');
-    return;
-  }
-  copyFileSync(fallback, staged);
-  chmodSync(staged, 0o755);
-  renameSync(staged, join(binDir, 'twill-cni'));
+  if (existsSync(fallback)) install(join(binDir, 'twill-cni'), readFileSync(fallback), 0o755);
+  else console.error('skipped twill-cni: neither cni/client.c nor cni/fallback.ts is there');
 }
