@@ -73,57 +73,57 @@ interface Chunk {
 }
 
 export class Monitor {
-  private readonly worker: Worker;
-  private readonly sources: readonly Source[];
-  private readonly stopFd: number;
-  private readonly exited: Promise<void>;
-  private closing = false;
+  readonly #worker: Worker;
+  readonly #sources: readonly Source[];
+  readonly #stopFd: number;
+  readonly #exited: Promise<void>;
+  #closing = false;
 
   /** Listens from here on: what happens after the constructor has returned is not missed. */
   constructor(options: MonitorOptions) {
-    this.sources = insideNetns(options.netns, () => openSources(options));
-    this.stopFd = eventfd();
+    this.#sources = insideNetns(options.netns, () => openSources(options));
+    this.#stopFd = eventfd();
     const pendingBytes = new Int32Array(new SharedArrayBuffer(4));
-    this.worker = new Worker(workerSource, {
+    this.#worker = new Worker(workerSource, {
       eval: true,
       name: 'netlink-monitor',
       workerData: {
         koffi: createRequire(import.meta.url).resolve('koffi'),
-        fds: this.sources.map(({ fd }) => fd),
-        stopFd: this.stopFd,
+        fds: this.#sources.map(({ fd }) => fd),
+        stopFd: this.#stopFd,
         pendingBytes,
       },
       // None of the parent's loaders: the thread is to stay small.
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4, codeRangeSizeMb: 8 },
     });
-    this.worker.unref();
-    this.worker.on('message', (chunk: Chunk) => {
+    this.#worker.unref();
+    this.#worker.on('message', (chunk: Chunk) => {
       Atomics.sub(pendingBytes, 0, chunk.bytes.length);
       Atomics.notify(pendingBytes, 0);
-      if (!this.closing) this.deliver(chunk, options.onEvents);
+      if (!this.#closing) this.#deliver(chunk, options.onEvents);
     });
-    this.exited = new Promise((resolve) => {
-      this.worker.once('exit', () => resolve());
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once('exit', () => resolve());
     });
-    this.worker.once('error', (error) => {
+    this.#worker.once('error', (error) => {
       // Nobody would notice changes any more: stop, and let the supervisor start us again.
       throw error;
     });
   }
 
   async close(): Promise<void> {
-    if (this.closing) return this.exited;
-    this.closing = true;
-    this.worker.ref();
-    writeSync(this.stopFd, new Uint8Array(BigUint64Array.of(1n).buffer));
-    await this.exited;
-    for (const { fd } of this.sources) close(fd);
-    close(this.stopFd);
+    if (this.#closing) return this.#exited;
+    this.#closing = true;
+    this.#worker.ref();
+    writeSync(this.#stopFd, new Uint8Array(BigUint64Array.of(1n).buffer));
+    await this.#exited;
+    for (const { fd } of this.#sources) close(fd);
+    close(this.#stopFd);
   }
 
-  private deliver(chunk: Chunk, onEvents: MonitorOptions['onEvents']): void {
-    const source = this.sources[chunk.source];
+  #deliver(chunk: Chunk, onEvents: MonitorOptions['onEvents']): void {
+    const source = this.#sources[chunk.source];
     const events: MonitorEvent[] = [];
     for (const message of parseMessages(chunk.bytes)) {
       const event = source?.read(message);

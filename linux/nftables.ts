@@ -118,33 +118,33 @@ const plain: CommandOptions = { outputFlags: 0, dryRun: false, long: false };
 
 class LibNftables implements NftClient {
   readonly backend = 'libnftables';
-  private readonly netns: NetnsRef | undefined;
-  private readonly library: Library;
-  private context: Context;
+  readonly #netns: NetnsRef | undefined;
+  readonly #library: Library;
+  #context: Context;
   /** Ends when all that was asked for has ended; undefined when idle. */
-  private busy: Promise<void> | undefined;
-  private closed = false;
+  #busy: Promise<void> | undefined;
+  #closed = false;
 
   constructor(options: NftOptions) {
-    this.netns = options.netns;
-    this.library = loadLibrary();
+    this.#netns = options.netns;
+    this.#library = loadLibrary();
     // The context opens its netlink socket here, and keeps that one.
-    this.context = insideNetns(options.netns, () => this.library.newContext(0));
-    if (!this.context) throw new LinuxError('ENOMEM', 'nft_ctx_new');
-    this.library.bufferOutput(this.context);
-    this.library.bufferError(this.context);
+    this.#context = insideNetns(options.netns, () => this.#library.newContext(0));
+    if (!this.#context) throw new LinuxError('ENOMEM', 'nft_ctx_new');
+    this.#library.bufferOutput(this.#context);
+    this.#library.bufferError(this.#context);
   }
 
   run(text: string): Promise<NftResult> {
-    return this.enqueue(text, plain);
+    return this.#enqueue(text, plain);
   }
 
   check(text: string): Promise<NftResult> {
-    return this.enqueue(text, { ...plain, dryRun: true });
+    return this.#enqueue(text, { ...plain, dryRun: true });
   }
 
   async listJson(command: string): Promise<NftListResult> {
-    const result = await this.enqueue(command, {
+    const result = await this.#enqueue(command, {
       outputFlags: OUTPUT_JSON | OUTPUT_NUMERIC,
       dryRun: false,
       long: true,
@@ -153,98 +153,98 @@ class LibNftables implements NftClient {
   }
 
   async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
-    await this.busy;
-    this.library.freeContext(this.context);
-    this.context = null;
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#busy;
+    this.#library.freeContext(this.#context);
+    this.#context = null;
   }
 
   /** A context is not thread-safe: whatever comes while an asynchronous call runs has to wait for it. */
-  private enqueue(text: string, options: CommandOptions): Promise<NftResult> {
-    if (this.closed) return Promise.reject(new LinuxError('EBADF', 'nftables', 'the client was closed'));
+  #enqueue(text: string, options: CommandOptions): Promise<NftResult> {
+    if (this.#closed) return Promise.reject(new LinuxError('EBADF', 'nftables', 'the client was closed'));
     // A foreign namespace needs the calling thread inside it: libnftables looks interface names up by a socket of its
     // own. Only the main thread can be moved there, so these calls are always synchronous.
-    const synchronous = this.netns !== undefined || (!options.long && text.length < asyncFromCharacters);
-    if (synchronous && !this.busy) return Promise.resolve(this.runSync(text, options));
-    const work = (this.busy ?? Promise.resolve()).then(() =>
-      synchronous ? this.runSync(text, options) : this.runAsync(text, options),
+    const synchronous = this.#netns !== undefined || (!options.long && text.length < asyncFromCharacters);
+    if (synchronous && !this.#busy) return Promise.resolve(this.#runSync(text, options));
+    const work = (this.#busy ?? Promise.resolve()).then(() =>
+      synchronous ? this.#runSync(text, options) : this.#runAsync(text, options),
     );
     const settled = work.then(
       () => {},
       () => {},
     );
-    this.busy = settled;
+    this.#busy = settled;
     void settled.then(() => {
-      if (this.busy === settled) this.busy = undefined;
+      if (this.#busy === settled) this.#busy = undefined;
     });
     return work;
   }
 
-  private runSync(text: string, options: CommandOptions): NftResult {
-    this.prepare(options);
-    return this.outcome(insideNetns(this.netns, () => this.library.run(this.context, text)));
+  #runSync(text: string, options: CommandOptions): NftResult {
+    this.#prepare(options);
+    return this.#outcome(insideNetns(this.#netns, () => this.#library.run(this.#context, text)));
   }
 
-  private runAsync(text: string, options: CommandOptions): Promise<NftResult> {
-    this.prepare(options);
+  #runAsync(text: string, options: CommandOptions): Promise<NftResult> {
+    this.#prepare(options);
     return new Promise((resolve, reject) => {
-      this.library.run.async(this.context, text, (error, status) => {
+      this.#library.run.async(this.#context, text, (error, status) => {
         if (error) reject(new LinuxError('EIO', 'nft_run_cmd_from_buffer', String(error)));
-        else resolve(this.outcome(status));
+        else resolve(this.#outcome(status));
       });
     });
   }
 
-  private prepare(options: CommandOptions): void {
-    this.library.setFlags(this.context, options.outputFlags);
-    this.library.setDryRun(this.context, options.dryRun);
+  #prepare(options: CommandOptions): void {
+    this.#library.setFlags(this.#context, options.outputFlags);
+    this.#library.setDryRun(this.#context, options.dryRun);
   }
 
   /** Both buffers are emptied by reading them. */
-  private outcome(status: number): NftResult {
-    const output = this.library.output(this.context) ?? '';
-    const error = this.library.error(this.context) ?? '';
+  #outcome(status: number): NftResult {
+    const output = this.#library.output(this.#context) ?? '';
+    const error = this.#library.error(this.#context) ?? '';
     return status === 0 ? { kind: 'ok', output } : parseNftError(error);
   }
 }
 
 class NftProgram implements NftClient {
   readonly backend = 'nft-program';
-  private readonly netns: string | undefined;
-  private last: Promise<unknown> = Promise.resolve();
+  readonly #netns: string | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: NftOptions) {
-    this.netns = typeof options.netns === 'number' ? `/proc/${process.pid}/fd/${options.netns}` : options.netns;
+    this.#netns = typeof options.netns === 'number' ? `/proc/${process.pid}/fd/${options.netns}` : options.netns;
   }
 
   run(text: string): Promise<NftResult> {
-    return this.start(['-f', '-'], text);
+    return this.#start(['-f', '-'], text);
   }
 
   check(text: string): Promise<NftResult> {
-    return this.start(['--check', '-f', '-'], text);
+    return this.#start(['--check', '-f', '-'], text);
   }
 
   async listJson(command: string): Promise<NftListResult> {
-    const result = await this.start(['--json', '--numeric', command]);
+    const result = await this.#start(['--json', '--numeric', command]);
     return result.kind === 'ok' ? { kind: 'ok', objects: parseListing(result.output) } : result;
   }
 
   async close(): Promise<void> {
-    await this.last;
+    await this.#last;
   }
 
-  private start(args: readonly string[], input?: string): Promise<NftResult> {
-    const work = this.last.then(async (): Promise<NftResult> => {
+  #start(args: readonly string[], input?: string): Promise<NftResult> {
+    const work = this.#last.then(async (): Promise<NftResult> => {
       const { status, stdout, stderr } = await runProgram('nft', args, {
         timeoutMs: 120_000,
         ...(input !== undefined && { input }),
-        ...(this.netns && { netns: this.netns }),
+        ...(this.#netns && { netns: this.#netns }),
       });
       return status === 0 ? { kind: 'ok', output: stdout } : parseNftError(stderr);
     });
-    this.last = work.catch(() => {});
+    this.#last = work.catch(() => {});
     return work;
   }
 }

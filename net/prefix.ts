@@ -83,7 +83,8 @@ export const prefixesEqual = (a: Prefix, b: Prefix): boolean => a.address === b.
 /** The highest address of the prefix. */
 export function lastAddress(prefix: Prefix): Address {
   if (typeof prefix.address === 'number') {
-    return prefix.length === 0 ? 0xffffffff : (prefix.address | (0xffffffff >>> prefix.length)) >>> 0;
+    // A shift by 32 is a shift by 0 in JavaScript.
+    return prefix.length === 32 ? prefix.address : (prefix.address | (0xffffffff >>> prefix.length)) >>> 0;
   }
   return prefix.address | ((1n << BigInt(128 - prefix.length)) - 1n);
 }

@@ -29,23 +29,23 @@ const align4 = (length: number): number => (length + 3) & ~3;
 
 /** Writes messages one after another into a buffer that grows. */
 export class MessageWriter {
-  private bytes: Uint8Array<ArrayBuffer>;
-  private view: DataView;
-  private end = 0;
-  private messageStart = 0;
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
+  #end = 0;
+  #messageStart = 0;
 
   constructor(capacity = 4096) {
-    this.bytes = new Uint8Array(capacity);
-    this.view = new DataView(this.bytes.buffer);
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   /** Bytes written. */
   get length(): number {
-    return this.end;
+    return this.#end;
   }
 
   begin(type: number, flags: number, sequence: number): void {
-    this.messageStart = this.end;
+    this.#messageStart = this.#end;
     this.u32(0);
     this.u16(type);
     this.u16(flags);
@@ -55,60 +55,60 @@ export class MessageWriter {
 
   /** Ends the message: its length is known now. */
   finish(): void {
-    this.pad();
-    this.view.setUint32(this.messageStart, this.end - this.messageStart, true);
+    this.#pad();
+    this.#view.setUint32(this.#messageStart, this.#end - this.#messageStart, true);
   }
 
   /** Adds flags to the message begun last. */
   addFlags(flags: number): void {
-    const at = this.messageStart + 6;
-    this.view.setUint16(at, this.view.getUint16(at, true) | flags, true);
+    const at = this.#messageStart + 6;
+    this.#view.setUint16(at, this.#view.getUint16(at, true) | flags, true);
   }
 
   u8(value: number): void {
-    this.reserve(1);
-    this.view.setUint8(this.end, value);
-    this.end += 1;
+    this.#reserve(1);
+    this.#view.setUint8(this.#end, value);
+    this.#end += 1;
   }
 
   u16(value: number): void {
-    this.reserve(2);
-    this.view.setUint16(this.end, value, true);
-    this.end += 2;
+    this.#reserve(2);
+    this.#view.setUint16(this.#end, value, true);
+    this.#end += 2;
   }
 
   u32(value: number): void {
-    this.reserve(4);
-    this.view.setUint32(this.end, value, true);
-    this.end += 4;
+    this.#reserve(4);
+    this.#view.setUint32(this.#end, value, true);
+    this.#end += 4;
   }
 
   raw(value: Uint8Array): void {
-    this.reserve(value.length);
-    this.bytes.set(value, this.end);
-    this.end += value.length;
+    this.#reserve(value.length);
+    this.#bytes.set(value, this.#end);
+    this.#end += value.length;
   }
 
   attribute(type: number, value: Uint8Array): void {
-    this.attributeHeader(type, value.length);
+    this.#attributeHeader(type, value.length);
     this.raw(value);
-    this.pad();
+    this.#pad();
   }
 
   attributeU8(type: number, value: number): void {
-    this.attributeHeader(type, 1);
+    this.#attributeHeader(type, 1);
     this.u8(value);
-    this.pad();
+    this.#pad();
   }
 
   attributeU16(type: number, value: number): void {
-    this.attributeHeader(type, 2);
+    this.#attributeHeader(type, 2);
     this.u16(value);
-    this.pad();
+    this.#pad();
   }
 
   attributeU32(type: number, value: number): void {
-    this.attributeHeader(type, 4);
+    this.#attributeHeader(type, 4);
     this.u32(value);
   }
 
@@ -119,50 +119,50 @@ export class MessageWriter {
 
   /** An attribute whose value is what `write` writes: further attributes, perhaps behind a struct. */
   nest(type: number, write: () => void): void {
-    const start = this.end;
+    const start = this.#end;
     this.u16(0);
     this.u16(type | NLA_F_NESTED);
     write();
-    this.view.setUint16(start, this.end - start, true);
-    this.pad();
+    this.#view.setUint16(start, this.#end - start, true);
+    this.#pad();
   }
 
   /** For structs whose length field comes first and covers what follows, as `rtnexthop`: patches it after `write`. */
   sized(write: () => void): void {
-    const start = this.end;
+    const start = this.#end;
     this.u16(0);
     write();
-    this.pad();
-    this.view.setUint16(start, this.end - start, true);
+    this.#pad();
+    this.#view.setUint16(start, this.#end - start, true);
   }
 
   /** What has been written; valid until the next write. */
   written(): Uint8Array {
-    return this.bytes.subarray(0, this.end);
+    return this.#bytes.subarray(0, this.#end);
   }
 
   clear(): void {
-    this.end = 0;
+    this.#end = 0;
   }
 
-  private attributeHeader(type: number, valueLength: number): void {
+  #attributeHeader(type: number, valueLength: number): void {
     this.u16(4 + valueLength);
     this.u16(type);
   }
 
-  private pad(): void {
-    const padded = align4(this.end);
-    this.reserve(padded - this.end);
-    this.bytes.fill(0, this.end, padded);
-    this.end = padded;
+  #pad(): void {
+    const padded = align4(this.#end);
+    this.#reserve(padded - this.#end);
+    this.#bytes.fill(0, this.#end, padded);
+    this.#end = padded;
   }
 
-  private reserve(more: number): void {
-    if (this.end + more <= this.bytes.length) return;
-    const bigger = new Uint8Array(Math.max(this.bytes.length * 2, this.end + more));
-    bigger.set(this.bytes);
-    this.bytes = bigger;
-    this.view = new DataView(bigger.buffer);
+  #reserve(more: number): void {
+    if (this.#end + more <= this.#bytes.length) return;
+    const bigger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#end + more));
+    bigger.set(this.#bytes);
+    this.#bytes = bigger;
+    this.#view = new DataView(bigger.buffer);
   }
 }
 
@@ -202,45 +202,45 @@ export class AttributeCursor {
   /** The attribute's value. */
   start = 0;
   end = 0;
-  private readonly bytes: Uint8Array;
-  private readonly view: DataView;
-  private nextOffset: number;
-  private readonly limit: number;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #nextOffset: number;
+  readonly #limit: number;
 
   constructor(bytes: Uint8Array, offset = 0, limit = bytes.length) {
-    this.bytes = bytes;
-    this.view = viewOf(bytes);
-    this.nextOffset = offset;
-    this.limit = Math.min(limit, bytes.length);
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#nextOffset = offset;
+    this.#limit = Math.min(limit, bytes.length);
   }
 
   next(): boolean {
-    const offset = this.nextOffset;
-    if (offset + 4 > this.limit) return false;
-    const length = this.view.getUint16(offset, true);
-    if (length < 4 || offset + length > this.limit) return false;
-    this.type = this.view.getUint16(offset + 2, true) & NLA_TYPE_MASK;
+    const offset = this.#nextOffset;
+    if (offset + 4 > this.#limit) return false;
+    const length = this.#view.getUint16(offset, true);
+    if (length < 4 || offset + length > this.#limit) return false;
+    this.type = this.#view.getUint16(offset + 2, true) & NLA_TYPE_MASK;
     this.start = offset + 4;
     this.end = offset + length;
-    this.nextOffset = offset + align4(length);
+    this.#nextOffset = offset + align4(length);
     return true;
   }
 
   /** 0 when the value is too short to hold one. */
   u8(): number {
-    return this.end - this.start >= 1 ? this.view.getUint8(this.start) : 0;
+    return this.end - this.start >= 1 ? this.#view.getUint8(this.start) : 0;
   }
 
   u16(): number {
-    return this.end - this.start >= 2 ? this.view.getUint16(this.start, true) : 0;
+    return this.end - this.start >= 2 ? this.#view.getUint16(this.start, true) : 0;
   }
 
   u32(): number {
-    return this.end - this.start >= 4 ? this.view.getUint32(this.start, true) : 0;
+    return this.end - this.start >= 4 ? this.#view.getUint32(this.start, true) : 0;
   }
 
   value(): Uint8Array {
-    return this.bytes.subarray(this.start, this.end);
+    return this.#bytes.subarray(this.start, this.end);
   }
 
   /** Without the zero that ends it. */
@@ -252,6 +252,6 @@ export class AttributeCursor {
 
   /** A cursor over the attributes inside this one, behind a struct of `skip` bytes. */
   nested(skip = 0): AttributeCursor {
-    return new AttributeCursor(this.bytes, this.start + skip, this.end);
+    return new AttributeCursor(this.#bytes, this.start + skip, this.end);
   }
 }

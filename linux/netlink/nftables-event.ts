@@ -33,28 +33,28 @@ export interface NftChange {
 }
 
 export class NftChangeReader {
-  private tables = new Set<string>();
-  private readonly isOwnThread: (threadId: number) => boolean;
+  #tables = new Set<string>();
+  readonly #isOwnThread: (threadId: number) => boolean;
 
   constructor(isOwnThread = (threadId: number): boolean => existsSync(`/proc/self/task/${threadId}`)) {
-    this.isOwnThread = isOwnThread;
+    this.#isOwnThread = isOwnThread;
   }
 
   /** A change when the message ends one. */
   read({ type, payload }: NetlinkMessage): NftChange | undefined {
     if (type >> 8 !== NFNL_SUBSYS_NFTABLES || payload.length < 4) return undefined;
-    if ((type & 0xff) === NFT_MSG_NEWGEN) return this.endOfTransaction(payload);
+    if ((type & 0xff) === NFT_MSG_NEWGEN) return this.#endOfTransaction(payload);
     const cursor = new AttributeCursor(payload, 4);
     while (cursor.next()) {
       if (cursor.type !== NFTA_TABLE_NAME) continue;
       const family = families[payload[0] ?? 0] ?? String(payload[0]);
-      this.tables.add(`${family} ${cursor.string()}`);
+      this.#tables.add(`${family} ${cursor.string()}`);
       break;
     }
     return undefined;
   }
 
-  private endOfTransaction(payload: Uint8Array): NftChange {
+  #endOfTransaction(payload: Uint8Array): NftChange {
     let threadId = 0;
     let by = '';
     const cursor = new AttributeCursor(payload, 4);
@@ -63,8 +63,8 @@ export class NftChangeReader {
       if (cursor.type === NFTA_GEN_PROC_PID) threadId = viewOf(cursor.value()).getUint32(0);
       else if (cursor.type === NFTA_GEN_PROC_NAME) by = cursor.string();
     }
-    const tables = [...this.tables];
-    this.tables = new Set();
-    return { tables, own: this.isOwnThread(threadId), by };
+    const tables = [...this.#tables];
+    this.#tables = new Set();
+    return { tables, own: this.#isOwnThread(threadId), by };
   }
 }

@@ -18,12 +18,12 @@ export class Rtnetlink {
   /** For requests; each is an atomic call to the kernel. */
   readonly socket: NetlinkSocket;
   /** For dumps that let the event loop turn: requests in between must not mix with their answers. */
-  private readonly dumpSocket: NetlinkSocket;
-  private lastSlicedDump: Promise<unknown> = Promise.resolve();
+  readonly #dumpSocket: NetlinkSocket;
+  #lastSlicedDump: Promise<unknown> = Promise.resolve();
 
   constructor(options: { readonly netns?: NetnsRef } = {}) {
     this.socket = new NetlinkSocket(options);
-    this.dumpSocket = new NetlinkSocket(options);
+    this.#dumpSocket = new NetlinkSocket(options);
   }
 
   /** Runs requests in order and returns the failed ones. */
@@ -45,7 +45,7 @@ export class Rtnetlink {
   }
 
   links(): Link[] {
-    return this.collect(dumpLinks, readLink);
+    return this.#collect(dumpLinks, readLink);
   }
 
   /** A link by name; undefined when there is none. */
@@ -54,27 +54,27 @@ export class Rtnetlink {
   }
 
   addresses(interfaceIndex?: number): InterfaceAddress[] {
-    return this.collect(dumpAddresses(interfaceIndex), readAddress);
+    return this.#collect(dumpAddresses(interfaceIndex), readAddress);
   }
 
   neighbours(options: { readonly proxy?: boolean } = {}): Neighbour[] {
-    return this.collect(dumpNeighbours(options), readNeighbour);
+    return this.#collect(dumpNeighbours(options), readNeighbour);
   }
 
   rules(family: Family): RoutingRule[] {
-    return this.collect(dumpRules(family), readRule);
+    return this.#collect(dumpRules(family), readRule);
   }
 
   /** At once: for tables of some thousands of routes. */
   routes(filter: RouteFilter): Route[] {
-    return this.collect(dumpRoutes(filter), (payload) => routeOf(payload, filter));
+    return this.#collect(dumpRoutes(filter), (payload) => routeOf(payload, filter));
   }
 
   /** For tables of any size: the event loop turns meanwhile. */
   routesInSlices(filter: RouteFilter): Promise<Route[]> {
-    const dump = this.lastSlicedDump.then(async () => {
+    const dump = this.#lastSlicedDump.then(async () => {
       let found: Route[] = [];
-      await this.dumpSocket.dumpInSlices(
+      await this.#dumpSocket.dumpInSlices(
         dumpRoutes(filter),
         ({ payload }) => {
           const route = routeOf(payload, filter);
@@ -86,16 +86,16 @@ export class Rtnetlink {
       );
       return found;
     });
-    this.lastSlicedDump = dump.catch(() => {});
+    this.#lastSlicedDump = dump.catch(() => {});
     return dump;
   }
 
   close(): void {
     this.socket.close();
-    void this.lastSlicedDump.then(() => this.dumpSocket.close());
+    void this.#lastSlicedDump.then(() => this.#dumpSocket.close());
   }
 
-  private collect<T>(request: NetlinkRequest, read: (payload: Uint8Array) => T | undefined): T[] {
+  #collect<T>(request: NetlinkRequest, read: (payload: Uint8Array) => T | undefined): T[] {
     let found: T[] = [];
     this.socket.dump(
       request,

@@ -59,25 +59,27 @@ export interface NetlinkFailure {
 }
 
 export class NetlinkSocket {
-  private readonly fd: number;
-  private readonly writer = new MessageWriter(64 * 1024);
-  private readonly buffer = new Uint8Array(64 * 1024);
-  private sequence = 0;
-  private closed = false;
+  readonly #fd: number;
+  readonly #writer = new MessageWriter(64 * 1024);
+  readonly #buffer = new Uint8Array(64 * 1024);
+  #sequence = 0;
+  /** The table changed under the dump that is going on. */
+  #interrupted = false;
+  #closed = false;
 
   constructor(options: { readonly protocol?: number; readonly netns?: NetnsRef } = {}) {
-    this.fd = insideNetns(options.netns, () => socket(AF_NETLINK, SOCK_RAW, options.protocol ?? NETLINK_ROUTE));
+    this.#fd = insideNetns(options.netns, () => socket(AF_NETLINK, SOCK_RAW, options.protocol ?? NETLINK_ROUTE));
     try {
-      bind(this.fd, netlinkAddress());
-      setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes);
-      setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
+      bind(this.#fd, netlinkAddress());
+      setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes);
+      setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
       // struct timeval: an answer comes during send(), so waiting for one for long means that it was lost.
-      setsockopt(this.fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(BigInt64Array.of(10n, 0n).buffer));
-      setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-      setsockopt(this.fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-      setsockopt(this.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+      setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(BigInt64Array.of(10n, 0n).buffer));
+      setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+      setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+      setsockopt(this.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     } catch (error) {
-      close(this.fd);
+      close(this.#fd);
       throw error;
     }
   }
@@ -86,7 +88,7 @@ export class NetlinkSocket {
   execute(requests: readonly NetlinkRequest[]): NetlinkFailure[] {
     const failures: NetlinkFailure[] = [];
     for (let start = 0; start < requests.length; start += batchSize) {
-      this.executeBatch(requests, start, Math.min(start + batchSize, requests.length), failures);
+      this.#executeBatch(requests, start, Math.min(start + batchSize, requests.length), failures);
     }
     return failures;
   }
@@ -103,12 +105,12 @@ export class NetlinkSocket {
    */
   dump(request: NetlinkRequest, onMessage: (message: NetlinkMessage) => void, onRestart?: () => void): void {
     for (let attempt = 1; ; attempt++) {
-      this.sendDump(request);
+      this.#sendDump(request);
       for (;;) {
-        const state = this.receiveDump(request, onMessage);
+        const state = this.#receiveDump(request, onMessage);
         if (state === 'more') continue;
         if (state === 'consistent') return;
-        this.checkAttempts(request, attempt);
+        this.#checkAttempts(request, attempt);
         onRestart?.();
         break;
       }
@@ -122,12 +124,12 @@ export class NetlinkSocket {
     onRestart: () => void,
   ): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      this.sendDump(request);
+      this.#sendDump(request);
       for (let datagrams = 1; ; datagrams++) {
-        const state = this.receiveDump(request, onMessage);
+        const state = this.#receiveDump(request, onMessage);
         if (state === 'consistent') return;
         if (state === 'interrupted') {
-          this.checkAttempts(request, attempt);
+          this.#checkAttempts(request, attempt);
           onRestart();
           break;
         }
@@ -137,19 +139,14 @@ export class NetlinkSocket {
   }
 
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    close(this.fd);
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.#fd);
   }
 
-  private executeBatch(
-    requests: readonly NetlinkRequest[],
-    start: number,
-    end: number,
-    failures: NetlinkFailure[],
-  ): void {
-    const firstSequence = this.takeSequences(end - start);
-    const { writer } = this;
+  #executeBatch(requests: readonly NetlinkRequest[], start: number, end: number, failures: NetlinkFailure[]): void {
+    const firstSequence = this.#takeSequences(end - start);
+    const writer = this.#writer;
     writer.clear();
     for (let index = start; index < end; index++) {
       const request = requests[index];
@@ -159,10 +156,10 @@ export class NetlinkSocket {
       request.write(writer);
       writer.finish();
     }
-    send(this.fd, writer.written());
+    send(this.#fd, writer.written());
     const lastSequence = (firstSequence + end - start - 1) >>> 0;
     for (;;) {
-      for (const message of this.receive()) {
+      for (const message of this.#receive()) {
         if (message.type !== NLMSG_ERROR) continue;
         const index = start + ((message.sequence - firstSequence) >>> 0);
         const request = requests[index];
@@ -175,51 +172,49 @@ export class NetlinkSocket {
     }
   }
 
-  private sendDump(request: NetlinkRequest): void {
-    this.takeSequences(1);
-    this.writer.clear();
-    this.writer.begin(request.type, request.flags | NLM_F_REQUEST | NLM_F_DUMP, this.sequence);
-    request.write(this.writer);
-    this.writer.finish();
-    send(this.fd, this.writer.written());
-    this.interrupted = false;
+  #sendDump(request: NetlinkRequest): void {
+    this.#takeSequences(1);
+    this.#writer.clear();
+    this.#writer.begin(request.type, request.flags | NLM_F_REQUEST | NLM_F_DUMP, this.#sequence);
+    request.write(this.#writer);
+    this.#writer.finish();
+    send(this.#fd, this.#writer.written());
+    this.#interrupted = false;
   }
 
-  private interrupted = false;
-
-  private receiveDump(
+  #receiveDump(
     request: NetlinkRequest,
     onMessage: (message: NetlinkMessage) => void,
   ): 'more' | 'consistent' | 'interrupted' {
-    for (const message of this.receive()) {
-      if (message.sequence !== this.sequence) continue;
-      if (message.flags & NLM_F_DUMP_INTR) this.interrupted = true;
+    for (const message of this.#receive()) {
+      if (message.sequence !== this.#sequence) continue;
+      if (message.flags & NLM_F_DUMP_INTR) this.#interrupted = true;
       if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
         // DONE carries an error number too: a dump may fail half-way.
         const error = parseError(message, request.describe());
         if (error) throw error;
-        return this.interrupted ? 'interrupted' : 'consistent';
+        return this.#interrupted ? 'interrupted' : 'consistent';
       }
       onMessage(message);
     }
     return 'more';
   }
 
-  private checkAttempts(request: NetlinkRequest, attempt: number): void {
+  #checkAttempts(request: NetlinkRequest, attempt: number): void {
     if (attempt >= dumpAttempts) {
       throw new LinuxError('EINTR', request.describe(), 'the table kept changing while it was read');
     }
   }
 
-  private receive(): NetlinkMessage[] {
-    const length = recv(this.fd, this.buffer);
-    return parseMessages(this.buffer.subarray(0, length));
+  #receive(): NetlinkMessage[] {
+    const length = recv(this.#fd, this.#buffer);
+    return parseMessages(this.#buffer.subarray(0, length));
   }
 
   /** Reserves consecutive sequence numbers and returns the first; `sequence` is the last one used. */
-  private takeSequences(count: number): number {
-    const first = (this.sequence + 1) >>> 0;
-    this.sequence = (this.sequence + count) >>> 0;
+  #takeSequences(count: number): number {
+    const first = (this.#sequence + 1) >>> 0;
+    this.#sequence = (this.#sequence + count) >>> 0;
     return first;
   }
 }
