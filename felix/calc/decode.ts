@@ -1,0 +1,64 @@
+// Stored text → a valid resource, or what an invalid one counts as (fail-closed.ts), and what was wrong with it.
+
+import {
+  decodeResource,
+  type Fault,
+  parseResourceKey,
+  type Resource,
+  type ResourceId,
+} from '../../datastore/model/index.ts';
+import { closedForm, kindsInGraph } from './fail-closed.ts';
+
+export interface Decoded {
+  readonly id: ResourceId;
+  /** Undefined: deleted, or invalid in a way that leaves nothing. */
+  readonly resource: Resource | undefined;
+  readonly faults: readonly Fault[];
+}
+
+/** What the syncer reports for one key. */
+export interface RawUpdate {
+  readonly key: string;
+  /** Undefined: deleted. */
+  readonly value: string | undefined;
+  /** Mod revision of the change. */
+  readonly revision: number;
+}
+
+const noFaults: readonly Fault[] = [];
+
+/** Undefined for keys that the graph has no use for. */
+export function decode(update: RawUpdate): Decoded | undefined {
+  const id = parseResourceKey(update.key);
+  if (!id || !kindsInGraph.has(id.kind)) return undefined;
+  if (update.value === undefined) return { id, resource: undefined, faults: noFaults };
+  const result = read(id, update.value, update.revision);
+  if (result.kind === 'valid') return { id, resource: placed(id, result.resource), faults: noFaults };
+  const { faults } = result;
+  let { given } = result;
+  let current = faults;
+  for (const last of [false, true]) {
+    const repaired = closedForm(id, given, current, last);
+    if (repaired === undefined) break;
+    const again = read(id, JSON.stringify(repaired), update.revision);
+    if (again.kind === 'valid') return { id, resource: placed(id, again.resource), faults };
+    given = again.given;
+    current = again.faults;
+  }
+  return { id, resource: undefined, faults };
+}
+
+function read(id: ResourceId, value: string, revision: number): ReturnType<typeof decodeResource> {
+  return decodeResource(id.kind, { key: '', value, createRevision: 0, modRevision: revision, version: 1 });
+}
+
+/** The key says what a resource is called, whatever its metadata claims. */
+function placed(id: ResourceId, resource: Resource): Resource {
+  const { metadata } = resource;
+  if (metadata.name === id.name && metadata.namespace === id.namespace) return resource;
+  const { namespace: _, ...rest } = metadata;
+  return {
+    ...resource,
+    metadata: { ...rest, name: id.name, ...(id.namespace !== undefined && { namespace: id.namespace }) },
+  };
+}

@@ -1,0 +1,223 @@
+// The calculation graph: the datastore's changes in, what this node's dataplane must know out.
+//
+//   raw updates ─ decode.ts ─┬─ workloads, network sets ─────────► ip-sets.ts ──────────┐
+//                            ├─ profiles ─ labels ─► (both) ─ rules ─► active-rules.ts ─┤
+//                            ├─ policies, tiers ─► local-endpoints.ts ─► active-rules.ts├─► flush(): CalcUpdate[]
+//                            ├─ local workloads ─► local-endpoints.ts ──────────────────┤
+//                            └─ pools, nodes, felix configurations ─► facts.ts ─────────┘
+//
+// It is pure and incremental: no clock and no I/O, the output follows from the present state alone, and a change costs
+// what it touches. Nothing comes out before the first in-sync, nor while ClusterInformation says datastoreReady: false.
+
+import type { Fault, Resource, ResourceId } from '../../datastore/model/index.ts';
+import type { ConfigSources } from '../config.ts';
+import { ActiveRules } from './active-rules.ts';
+import { type Decoded, decode, type RawUpdate } from './decode.ts';
+import { Facts } from './facts.ts';
+import {
+  type AnyPolicy,
+  hostInput,
+  localWorkload,
+  networkSetSource,
+  policyId,
+  policyInput,
+  profileInput,
+  tierInput,
+  workloadSource,
+} from './inputs.ts';
+import { IpSets } from './ip-sets.ts';
+import { LocalEndpoints } from './local-endpoints.ts';
+import type { CalcUpdate } from './output.ts';
+
+export type { RawUpdate } from './decode.ts';
+
+export interface CalcGraphOptions {
+  readonly nodeName: string;
+  /** Felix parameters from outside the datastore. */
+  readonly config?: ConfigSources;
+}
+
+export interface CalcGraph {
+  /** Takes changes in, in any order and as often as they come. Cheap: most of the work is done by flush. */
+  onUpdates(updates: readonly RawUpdate[]): void;
+  /** From here on, what onUpdates has seen is a complete picture. */
+  onInSync(): void;
+  /** What changed since the last flush, in the order in which output.ts promises it. */
+  flush(): readonly CalcUpdate[];
+  /** Resources that are not valid, by key, and what is wrong with them. */
+  readonly faults: ReadonlyMap<string, readonly Fault[]>;
+  /** False while ClusterInformation tells agents to leave the kernel as it is. */
+  readonly isDatastoreReady: boolean;
+}
+
+export function createCalcGraph(options: CalcGraphOptions): CalcGraph {
+  return new Graph(options);
+}
+
+class Graph implements CalcGraph {
+  readonly faults = new Map<string, readonly Fault[]>();
+  isDatastoreReady = true;
+  readonly #nodeName: string;
+  readonly #ipSets = new IpSets();
+  readonly #local = new LocalEndpoints();
+  readonly #rules: ActiveRules;
+  readonly #facts: Facts;
+  #inSync: 'not-yet' | 'to-deliver' | 'delivered' = 'not-yet';
+
+  constructor(options: CalcGraphOptions) {
+    this.#nodeName = options.nodeName;
+    this.#facts = new Facts(options.nodeName, options.config);
+    this.#rules = new ActiveRules(this.#ipSets, {
+      isPolicyInUse: (id) => this.#local.policiesInUse.has(id),
+      isProfileInUse: (name) => this.#local.profilesInUse.has(name),
+      isTierKnown: (name) => this.#local.isTierKnown(name),
+    });
+  }
+
+  onUpdates(updates: readonly RawUpdate[]): void {
+    for (const update of updates) {
+      const decoded = decode(update);
+      if (!decoded) continue;
+      if (decoded.faults.length > 0) this.faults.set(update.key, decoded.faults);
+      else this.faults.delete(update.key);
+      this.#take(update, decoded);
+    }
+  }
+
+  onInSync(): void {
+    if (this.#inSync === 'not-yet') this.#inSync = 'to-deliver';
+  }
+
+  #take(update: RawUpdate, { id, resource }: Decoded): void {
+    if (!resource) {
+      this.#remove(update.key, id);
+      return;
+    }
+    switch (resource.kind) {
+      case 'WorkloadEndpoint': {
+        this.#ipSets.setSource(update.key, workloadSource(resource));
+        const local = resource.spec.node === this.#nodeName ? localWorkload(resource, update.revision) : undefined;
+        if (local) this.#local.setWorkload(local);
+        else this.#local.removeWorkload(workloadId(id));
+        return;
+      }
+      case 'NetworkSet':
+      case 'GlobalNetworkSet':
+        this.#ipSets.setSource(update.key, networkSetSource(resource));
+        return;
+      case 'NetworkPolicy':
+      case 'GlobalNetworkPolicy':
+      case 'StagedNetworkPolicy':
+      case 'StagedGlobalNetworkPolicy':
+        this.#setPolicy(id, resource);
+        return;
+      case 'Profile':
+        this.#setProfile(id.name, profileInput(resource));
+        return;
+      default:
+        this.#takeFact(id, resource);
+    }
+  }
+
+  #takeFact(id: ResourceId, resource: Resource): void {
+    switch (resource.kind) {
+      case 'Tier':
+        for (const policy of this.#local.setTier(id.name, tierInput(resource))) this.#rules.markPolicy(policy);
+        return;
+      case 'IPPool':
+        this.#facts.setPool(id.name, resource);
+        return;
+      case 'Node':
+        this.#facts.setHost(hostInput(resource));
+        if (id.name === this.#nodeName) this.#facts.setNodeLabels(resource.metadata.labels ?? {});
+        return;
+      case 'FelixConfiguration':
+        this.#facts.setFelixConfiguration(id.name, resource);
+        return;
+      case 'ClusterInformation':
+        if (id.name === 'default') this.isDatastoreReady = resource.spec.datastoreReady !== false;
+        return;
+      default:
+    }
+  }
+
+  #remove(key: string, id: ResourceId): void {
+    switch (id.kind) {
+      case 'WorkloadEndpoint':
+        this.#ipSets.removeSource(key);
+        this.#local.removeWorkload(workloadId(id));
+        return;
+      case 'NetworkSet':
+      case 'GlobalNetworkSet':
+        this.#ipSets.removeSource(key);
+        return;
+      case 'NetworkPolicy':
+      case 'GlobalNetworkPolicy':
+      case 'StagedNetworkPolicy':
+      case 'StagedGlobalNetworkPolicy':
+        this.#setPolicy(id, undefined);
+        return;
+      case 'Profile':
+        this.#setProfile(id.name, undefined);
+        return;
+      case 'Tier':
+        for (const policy of this.#local.setTier(id.name, undefined)) this.#rules.markPolicy(policy);
+        return;
+      case 'IPPool':
+        this.#facts.setPool(id.name, undefined);
+        return;
+      case 'Node':
+        this.#facts.removeHost(id.name);
+        if (id.name === this.#nodeName) this.#facts.setNodeLabels({});
+        return;
+      case 'FelixConfiguration':
+        this.#facts.setFelixConfiguration(id.name, undefined);
+        return;
+      case 'ClusterInformation':
+        // Without the object nobody says that the datastore is not ready.
+        if (id.name === 'default') this.isDatastoreReady = true;
+        return;
+      default:
+    }
+  }
+
+  #setPolicy(id: ResourceId, policy: AnyPolicy | undefined): void {
+    const input = policy && policyInput(policy);
+    if (input) {
+      this.#local.setPolicy(input.place);
+      this.#rules.setPolicy(input.rules);
+    } else {
+      const policy = policyId(id.kind, id.namespace ?? '', id.name);
+      this.#local.removePolicy(policy);
+      this.#rules.removePolicy(policy);
+    }
+  }
+
+  #setProfile(name: string, input: ReturnType<typeof profileInput> | undefined): void {
+    this.#rules.setProfile(name, input?.rules);
+    this.#ipSets.setParentLabels(name, input?.labels);
+    this.#local.setParentLabels(name, input?.labels);
+  }
+
+  flush(): readonly CalcUpdate[] {
+    if (this.#inSync === 'not-yet' || !this.isDatastoreReady) return [];
+    this.#local.arrange();
+    for (const id of this.#local.policiesInUse.takeChanged()) this.#rules.markPolicy(id);
+    for (const name of this.#local.profilesInUse.takeChanged()) this.#rules.markProfile(name);
+    const facts = this.#facts.flush();
+    const rules = this.#rules.flush();
+    const ipSets = this.#ipSets.flush();
+    const endpoints = this.#local.flush();
+    const updates: CalcUpdate[] = [];
+    // What is referred to comes before what refers to it, and goes after.
+    for (const { additions } of [facts, ipSets, rules, endpoints]) for (const update of additions) updates.push(update);
+    for (const { removals } of [endpoints, rules, ipSets, facts]) for (const update of removals) updates.push(update);
+    if (this.#inSync === 'to-deliver') {
+      updates.push({ kind: 'in-sync' });
+      this.#inSync = 'delivered';
+    }
+    return updates;
+  }
+}
+
+const workloadId = (id: ResourceId): string => `${id.namespace ?? ''}/${id.name}`;

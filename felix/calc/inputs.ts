@@ -1,0 +1,185 @@
+// Valid resources → what the nodes of the graph take.
+
+import type {
+  GlobalNetworkPolicy,
+  GlobalNetworkSet,
+  NetworkPolicy,
+  NetworkSet,
+  Node,
+  Profile,
+  StagedGlobalNetworkPolicy,
+  StagedNetworkPolicy,
+  Tier,
+  WorkloadEndpoint,
+} from '../../datastore/model/kinds.ts';
+import { type Protocol, parseProtocol } from '../../datastore/model/schema/scalars-net.ts';
+import { type Address, parseAddress } from '../../net/address.ts';
+import { hostPrefix, type Prefix, parseInterfaceAddress, prefixOf } from '../../net/prefix.ts';
+import type { PolicyRules, ProfileRules } from './active-rules.ts';
+import type { NamedPort, SourceInput } from './ip-sets.ts';
+import type { LocalWorkload, PlacedPolicy } from './local-endpoints.ts';
+import type { CalcHost } from './output.ts';
+import { indexed, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, policySelector, SERVICE_ACCOUNT_LABEL } from './selectors.ts';
+import type { TierInput } from './tiers.ts';
+
+export type AnyPolicy = NetworkPolicy | GlobalNetworkPolicy | StagedNetworkPolicy | StagedGlobalNetworkPolicy;
+
+export interface PolicyInput {
+  readonly place: PlacedPolicy;
+  readonly rules: PolicyRules;
+}
+
+export function policyId(kind: string, namespace: string, name: string): string {
+  return `${kind}/${namespace}/${name}`;
+}
+
+/** Undefined for policies that do not apply to workloads, or never will. */
+export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
+  const { kind, metadata, spec } = policy;
+  if ('stagedAction' in spec && spec.stagedAction !== 'Set') return undefined;
+  const forward = 'applyOnForward' in spec && spec.applyOnForward === true;
+  if ('doNotTrack' in spec && (spec.doNotTrack || spec.preDNAT)) return undefined;
+  const namespace = metadata.namespace ?? '';
+  const id = policyId(kind, namespace, metadata.name);
+  const types = spec.types.length > 0 ? spec.types : defaultTypes(spec);
+  const selector = policySelector({
+    namespace,
+    selector: spec.selector,
+    namespaceSelector: 'namespaceSelector' in spec ? spec.namespaceSelector : undefined,
+    serviceAccountSelector: spec.serviceAccountSelector,
+  });
+  return {
+    place: {
+      id,
+      tier: spec.tier,
+      order: spec.order ?? Number.POSITIVE_INFINITY,
+      tieKey: `${metadata.name}/${namespace}/${kind}`,
+      ingress: types.includes('Ingress'),
+      egress: types.includes('Egress'),
+      selector: indexed(selector),
+    },
+    rules: {
+      id,
+      tier: spec.tier,
+      namespace,
+      staged: kind.startsWith('Staged'),
+      ...(!forward && { subject: selector }),
+      ingress: types.includes('Ingress') ? (spec.ingress ?? []) : [],
+      egress: types.includes('Egress') ? (spec.egress ?? []) : [],
+    },
+  };
+}
+
+/** An empty list of types counts as none given. */
+function defaultTypes(spec: {
+  readonly ingress?: readonly unknown[];
+  readonly egress?: readonly unknown[];
+}): readonly ('Ingress' | 'Egress')[] {
+  if (!spec.egress?.length) return ['Ingress'];
+  return spec.ingress?.length ? ['Ingress', 'Egress'] : ['Egress'];
+}
+
+export function tierInput(tier: Tier): TierInput {
+  return {
+    order: tier.spec.order ?? Number.POSITIVE_INFINITY,
+    defaultAction: tier.spec.defaultAction === 'Pass' ? 'pass' : 'deny',
+  };
+}
+
+export interface ProfileInput {
+  readonly rules: ProfileRules;
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+export function profileInput(profile: Profile): ProfileInput {
+  const { ingress = [], egress = [], labelsToApply = {} } = profile.spec;
+  return { rules: { ingress, egress }, labels: new Map(Object.entries(labelsToApply)) };
+}
+
+/**
+ * Labels of a workload. Those that say where it belongs come from the resource's place and not from its labels: a pod
+ * does not choose its namespace.
+ */
+function workloadLabels({ metadata, spec }: WorkloadEndpoint): Readonly<Record<string, string>> {
+  const labels: Record<string, string> = { ...metadata.labels };
+  labels[NAMESPACE_LABEL] = metadata.namespace ?? '';
+  if (spec.orchestrator) labels[ORCHESTRATOR_LABEL] = spec.orchestrator;
+  if (spec.serviceAccountName) labels[SERVICE_ACCOUNT_LABEL] = spec.serviceAccountName;
+  return labels;
+}
+
+export function workloadSource(workload: WorkloadEndpoint): SourceInput {
+  const { spec } = workload;
+  return {
+    labels: workloadLabels(workload),
+    parents: spec.profiles ?? [],
+    prefixes: readNetworks(spec.ipNetworks),
+    ports: namedPorts(spec.ports),
+  };
+}
+
+/** Undefined for an endpoint without an interface: nothing on the node can be done for it. */
+export function localWorkload(workload: WorkloadEndpoint, revision: number): LocalWorkload | undefined {
+  const { metadata, spec } = workload;
+  if (!spec.interfaceName) return undefined;
+  return {
+    labels: workloadLabels(workload),
+    endpoint: {
+      id: `${metadata.namespace ?? ''}/${metadata.name}`,
+      interfaceName: spec.interfaceName,
+      addresses: readNetworks(spec.ipNetworks),
+      ...(spec.mac && { mac: spec.mac }),
+      profiles: spec.profiles ?? [],
+      allowedSourcePrefixes: readNetworks(spec.allowSpoofedSourcePrefixes),
+      revision,
+    },
+  };
+}
+
+export function networkSetSource(set: NetworkSet | GlobalNetworkSet): SourceInput {
+  const { metadata, spec } = set;
+  const prefixes = readNetworks(spec.nets);
+  const labels = metadata.labels ?? {};
+  const { namespace } = metadata;
+  if (!namespace) return { labels, parents: [], prefixes, ports: [] };
+  return {
+    labels: { ...labels, [NAMESPACE_LABEL]: namespace },
+    // A network set inherits the labels of its namespace, as the pods in it do.
+    parents: [`kns.${namespace}`],
+    prefixes,
+    ports: [],
+  };
+}
+
+export function hostInput(node: Node): CalcHost {
+  const { bgp, addresses } = node.spec;
+  const found = new Set<Address>();
+  for (const text of [bgp?.ipv4Address, bgp?.ipv6Address, ...(addresses ?? []).map((entry) => entry.address)]) {
+    const address = text === undefined ? undefined : (parseInterfaceAddress(text)?.address ?? parseAddress(text));
+    if (address !== undefined) found.add(address);
+  }
+  return { node: node.metadata.name, addresses: [...found] };
+}
+
+/** Networks or addresses; host bits are masked away. */
+function readNetworks(texts: readonly string[] | undefined): readonly Prefix[] {
+  const prefixes: Prefix[] = [];
+  for (const text of texts ?? []) {
+    const network = parseInterfaceAddress(text);
+    const address = network ? undefined : parseAddress(text);
+    if (network) prefixes.push(prefixOf(network.address, network.length));
+    else if (address !== undefined) prefixes.push(hostPrefix(address));
+  }
+  return prefixes;
+}
+
+function namedPorts(
+  ports: readonly { readonly name?: string; readonly protocol: Protocol; readonly port: number }[] | undefined,
+): readonly NamedPort[] {
+  const named: NamedPort[] = [];
+  for (const { name, protocol, port } of ports ?? []) {
+    const number = parseProtocol(protocol);
+    if (name && number !== undefined) named.push({ name, protocol: number, port });
+  }
+  return named;
+}

@@ -1,0 +1,204 @@
+// The IP sets that active rules need, kept current as sources and their labels change.
+//
+//   sources (endpoints, network sets, host endpoints) → label index → selectors → sets of them → members
+//
+// A set lives while some active policy or profile wants it. A set nobody wants any more is dropped at the next flush and
+// not at once: a policy that is edited gives its sets up and takes most of them again.
+
+import type { Address } from '../../net/address.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { elementsOf } from './few.ts';
+import { type IndexedSelector, type LabelGroup, LabelIndex, type SelectorEntry } from './label-index.ts';
+import { AddressPortMembers, PrefixMembers } from './members.ts';
+import type { CalcUpdate, IpSetId } from './output.ts';
+import { type PooledPrefix, PrefixPool } from './prefix-pool.ts';
+
+export interface NamedPort {
+  readonly name: string;
+  readonly protocol: number;
+  readonly port: number;
+}
+
+/** Something with labels and addresses that selectors in rules can mean. */
+export interface SourceInput {
+  readonly labels: Readonly<Record<string, string>>;
+  /** Profiles, whose labels it inherits. */
+  readonly parents: readonly string[];
+  readonly prefixes: readonly Prefix[];
+  readonly ports: readonly NamedPort[];
+}
+
+/** What a rule refers to: all sources that a selector matches, or one named port of them. */
+export interface IpSetSpec {
+  readonly id: IpSetId;
+  readonly selector: IndexedSelector;
+  readonly port?: { readonly name: string; readonly protocol: number };
+}
+
+interface Source {
+  group: LabelGroup<Source, IpSet>;
+  prefixes: readonly PooledPrefix[];
+  ports: readonly NamedPort[];
+}
+
+interface IpSet {
+  readonly spec: IpSetSpec;
+  readonly entry: SelectorEntry<Source, IpSet>;
+  readonly members: PrefixMembers | AddressPortMembers;
+  wanted: number;
+  delivered: boolean;
+}
+
+const noPorts: readonly NamedPort[] = [];
+
+export class IpSets {
+  readonly #index = new LabelIndex<Source, IpSet>();
+  readonly #pool = new PrefixPool();
+  readonly #sources = new Map<string, Source>();
+  readonly #sets = new Map<IpSetId, IpSet>();
+  readonly #changed = new Set<IpSet>();
+
+  get setCount(): number {
+    return this.#sets.size;
+  }
+
+  setSource(key: string, input: SourceInput): void {
+    const prefixes = this.#pool.acquire(input.prefixes);
+    const ports = input.ports.length > 0 ? input.ports : noPorts;
+    const existing = this.#sources.get(key);
+    if (!existing) {
+      const source: Source = { group: this.#index.groupOf(input.labels, input.parents), prefixes, ports };
+      this.#index.enter(source, source.group);
+      this.#sources.set(key, source);
+      for (const set of setsOf(source.group)) this.#contribute(set, source);
+      return;
+    }
+    this.#replace(existing, input, prefixes, ports);
+  }
+
+  #replace(source: Source, input: SourceInput, prefixes: readonly PooledPrefix[], ports: readonly NamedPort[]): void {
+    const before = { group: source.group, prefixes: source.prefixes, ports: source.ports };
+    const group = this.#index.groupOf(input.labels, input.parents);
+    const same = sameElements(before.prefixes, prefixes) && samePorts(before.ports, ports);
+    if (same && group === before.group) {
+      this.#pool.release(prefixes);
+      return;
+    }
+    this.#index.enter(source, group);
+    source.group = group;
+    source.prefixes = prefixes;
+    source.ports = ports;
+    // Added before removed, so that what stays never leaves a set.
+    const setsBefore = new Set(setsOf(before.group));
+    const setsAfter = new Set(setsOf(group));
+    for (const set of setsAfter) if (!same || !setsBefore.has(set)) this.#contribute(set, source);
+    for (const set of setsBefore) if (!same || !setsAfter.has(set)) this.#withdraw(set, before);
+    this.#pool.release(before.prefixes);
+    if (group !== before.group) this.#index.leave(source, before.group);
+  }
+
+  removeSource(key: string): void {
+    const source = this.#sources.get(key);
+    if (!source) return;
+    this.#sources.delete(key);
+    for (const set of setsOf(source.group)) this.#withdraw(set, source);
+    this.#index.leave(source, source.group);
+    this.#pool.release(source.prefixes);
+  }
+
+  /** Labels that sources inherit from a profile; undefined when it does not exist. */
+  setParentLabels(name: string, labels: ReadonlyMap<string, string> | undefined): void {
+    for (const { entry, group, matches } of this.#index.setParent(name, labels)) {
+      for (const set of entry.subscribers) {
+        for (const source of elementsOf(group.members)) {
+          if (matches) this.#contribute(set, source);
+          else this.#withdraw(set, source);
+        }
+      }
+    }
+  }
+
+  want(spec: IpSetSpec): void {
+    const existing = this.#sets.get(spec.id);
+    if (existing) {
+      existing.wanted++;
+      return;
+    }
+    const members = spec.port ? new AddressPortMembers() : new PrefixMembers();
+    const entry = this.#index.entryOf(spec.selector);
+    const set: IpSet = { spec, entry, members, wanted: 1, delivered: false };
+    entry.subscribers.add(set);
+    this.#sets.set(spec.id, set);
+    this.#changed.add(set);
+    for (const group of entry.groups) {
+      for (const source of elementsOf(group.members)) this.#contribute(set, source);
+    }
+  }
+
+  unwant(id: IpSetId): void {
+    const set = this.#sets.get(id);
+    if (set && --set.wanted === 0) this.#changed.add(set);
+  }
+
+  /** What the dataplane must learn before it hears of rules, and what it may drop after. */
+  flush(): { readonly additions: readonly CalcUpdate[]; readonly removals: readonly CalcUpdate[] } {
+    const additions: CalcUpdate[] = [];
+    const removals: CalcUpdate[] = [];
+    for (const set of this.#changed) {
+      const { id } = set.spec;
+      if (set.wanted === 0) {
+        this.#sets.delete(id);
+        this.#index.unsubscribe(set.entry, set);
+        if (set.delivered) removals.push({ kind: 'ip-set-removed', id });
+        continue;
+      }
+      const delta = set.members.takeDelta();
+      if (!set.delivered) {
+        const type = set.spec.port ? 'address-ports' : 'prefixes';
+        additions.push({ kind: 'ip-set', id, type, members: set.members.list() });
+        set.delivered = true;
+      } else if (delta.added.length > 0 || delta.removed.length > 0) {
+        additions.push({ kind: 'ip-set-delta', id, ...delta });
+      }
+    }
+    this.#changed.clear();
+    this.#pool.sweep();
+    return { additions, removals };
+  }
+
+  #contribute(set: IpSet, source: Pick<Source, 'prefixes' | 'ports'>): void {
+    this.#changed.add(set);
+    const { members } = set;
+    if (members instanceof PrefixMembers) for (const prefix of source.prefixes) members.add(prefix);
+    else for (const [address, port] of offers(set, source)) members.add(address, port.protocol, port.port);
+  }
+
+  #withdraw(set: IpSet, source: Pick<Source, 'prefixes' | 'ports'>): void {
+    this.#changed.add(set);
+    const { members } = set;
+    if (members instanceof PrefixMembers) for (const prefix of source.prefixes) members.remove(prefix);
+    else for (const [address, port] of offers(set, source)) members.remove(address, port.protocol, port.port);
+  }
+}
+
+/** The addresses at which a source offers the set's named port. */
+function* offers(set: IpSet, source: Pick<Source, 'prefixes' | 'ports'>): Iterable<readonly [Address, NamedPort]> {
+  for (const port of source.ports) {
+    if (port.name !== set.spec.port?.name || port.protocol !== set.spec.port.protocol) continue;
+    for (const prefix of source.prefixes) if (prefix.isHost) yield [prefix.address, port];
+  }
+}
+
+function* setsOf(group: LabelGroup<Source, IpSet>): Iterable<IpSet> {
+  for (const entry of elementsOf(group.matches)) yield* entry.subscribers;
+}
+
+const sameElements = (a: readonly PooledPrefix[], b: readonly PooledPrefix[]): boolean =>
+  a.length === b.length && a.every((prefix, i) => prefix === b[i]);
+
+const samePorts = (a: readonly NamedPort[], b: readonly NamedPort[]): boolean =>
+  a.length === b.length &&
+  a.every((port, i) => {
+    const other = b[i];
+    return port.name === other?.name && port.protocol === other.protocol && port.port === other.port;
+  });
