@@ -7,7 +7,7 @@ import type { KvEntry } from '../kv.ts';
 import { type ResourceId, resourceKey } from './keys.ts';
 import { metadataType } from './kinds/common.ts';
 import { apiVersion, declarationOf, isKind, type Kind, kinds, type Resource, type ResourceOf } from './kinds.ts';
-import { check, type Fault, isObject, type Strictness } from './schema/check.ts';
+import { check, type Fault, isObject, type Origin } from './schema/check.ts';
 import { nearest } from './schema/nearest.ts';
 import { describe } from './schema/scalars.ts';
 import { Refused, type Type } from './schema/types.ts';
@@ -21,11 +21,11 @@ export type CheckResult<R = Resource> =
   | { readonly kind: 'invalid'; readonly faults: readonly Fault[]; readonly given: unknown };
 
 /** Checks what a person wrote: every fault is listed, unknown fields are faults, defaults are filled in. */
-export const checkResource = (given: unknown): CheckResult => checkAny(given, 'strict');
+export const checkResource = (given: unknown): CheckResult => checkAny(given, 'person');
 
-/** As checkResource, when the kind is known. */
+/** Checks what a program is about to write; fields of newer versions, read before, may be in it. */
 export function checkResourceOf<K extends Kind>(kind: K, given: unknown): CheckResult<ResourceOf<K>> {
-  return narrow(kind, checkAny(given, 'strict'));
+  return narrow(kind, checkAny(given, 'program'));
 }
 
 /**
@@ -40,7 +40,7 @@ export function decodeResource<K extends Kind>(kind: K, entry: KvEntry): CheckRe
   }
   const metadata = isObject(given['metadata']) ? given['metadata'] : {};
   const versioned = { ...given, metadata: { ...metadata, resourceVersion: String(entry.modRevision) } };
-  return narrow(kind, checkAny(versioned, 'tolerant'));
+  return narrow(kind, checkAny(versioned, 'store'));
 }
 
 /** The text to store: Calico's order of fields, no resourceVersion, unknown fields at the end of their object. */
@@ -79,7 +79,7 @@ function narrow<K extends Kind>(kind: K, result: CheckResult): CheckResult<Resou
 
 const isOf = <K extends Kind>(kind: K, resource: Resource): resource is ResourceOf<K> => resource.kind === kind;
 
-function checkAny(given: unknown, strictness: Strictness): CheckResult {
+function checkAny(given: unknown, origin: Origin): CheckResult {
   const faults: Fault[] = [];
   if (!isObject(given)) {
     faults.push({
@@ -92,7 +92,7 @@ function checkAny(given: unknown, strictness: Strictness): CheckResult {
   }
   const kind = checkKind(given, faults);
   if (!kind) return { kind: 'invalid', faults, given };
-  const resource = checkParts(kind, given, strictness, faults);
+  const resource = checkParts(kind, given, origin, faults);
   return faults.length > 0 ? { kind: 'invalid', faults, given } : { kind: 'valid', resource };
 }
 
@@ -115,23 +115,18 @@ function checkKind(given: Readonly<Record<string, unknown>>, faults: Fault[]): K
 
 const rootFields = ['kind', 'apiVersion', 'metadata', 'spec', 'status'];
 
-function checkParts(
-  kind: Kind,
-  given: Readonly<Record<string, unknown>>,
-  strictness: Strictness,
-  faults: Fault[],
-): Resource {
+function checkParts(kind: Kind, given: Readonly<Record<string, unknown>>, origin: Origin, faults: Fault[]): Resource {
   const declaration = declarationOf(kind);
-  const part = (type: Type, field: string): unknown => check(type, given[field] ?? {}, field, strictness, faults);
+  const part = (type: Type, field: string): unknown => check(type, given[field] ?? {}, field, origin, faults);
   const metadata = part(metadataType, 'metadata');
-  checkMetadata(kind, metadata, strictness, faults);
+  checkMetadata(kind, metadata, origin, faults);
   const spec = part(declaration.spec, 'spec');
   const status = declaration.status && given['status'] != null ? part(declaration.status, 'status') : given['status'];
   const result: Record<string, unknown> = { kind, apiVersion, metadata, spec };
   if (status != null) result['status'] = status;
   for (const field in given) {
     if (rootFields.includes(field)) continue;
-    if (strictness === 'tolerant') result[field] = given[field];
+    if (origin !== 'person') result[field] = given[field];
     else {
       const meant = nearest(field, rootFields);
       const remedy = meant ? `did you mean ${meant}?` : `known here: ${rootFields.join(', ')}`;
@@ -140,7 +135,7 @@ function checkParts(
   }
   // The declaration that was just walked is the one that this type was made from.
   const resource = result as unknown as Resource;
-  if (faults.length === 0 && strictness === 'strict') {
+  if (faults.length === 0 && origin !== 'store') {
     for (const rule of declaration.rules) {
       rule({ metadata: resource.metadata, spec: { ...resource.spec } }, (path, problem, remedy) =>
         faults.push({ path, value: undefined, problem, remedy }),
@@ -152,13 +147,13 @@ function checkParts(
 
 const annotationsLimitBytes = 256 * 1024;
 
-function checkMetadata(kind: Kind, metadata: unknown, strictness: Strictness, faults: Fault[]): void {
+function checkMetadata(kind: Kind, metadata: unknown, origin: Origin, faults: Fault[]): void {
   if (!isObject(metadata)) return;
   const { namespaced, name: nameType } = declarationOf(kind);
   const { name, namespace } = metadata;
   if (name === undefined) {
     faults.push({ path: 'metadata.name', value: name, problem: 'is missing', remedy: 'give the resource a name' });
-  } else if (strictness === 'strict') {
+  } else if (origin !== 'store') {
     const read = nameType.read(name);
     if (read instanceof Refused)
       faults.push({ path: 'metadata.name', value: name, problem: read.problem, remedy: read.remedy });
@@ -167,7 +162,7 @@ function checkMetadata(kind: Kind, metadata: unknown, strictness: Strictness, fa
     const problem = `${kind} is not namespaced`;
     faults.push({ path: 'metadata.namespace', value: namespace, problem, remedy: 'remove the namespace' });
   }
-  if (namespace === undefined && namespaced && strictness === 'strict') {
+  if (namespace === undefined && namespaced && origin !== 'store') {
     faults.push({ path: 'metadata.namespace', value: namespace, problem: 'is missing', remedy: 'give the namespace' });
   }
   const annotations = isObject(metadata['annotations']) ? Object.entries(metadata['annotations']) : [];

@@ -1,7 +1,7 @@
 // Walks a value along its declaration: collects every fault, fills in defaults, puts scalars into stored form.
 //
-// Strict is for what people write: unknown fields are faults. Tolerant is for what is stored: unknown fields, of a newer
-// version perhaps, are kept where they are.
+// The origin of the value decides how strict: in what people write, unknown fields are faults; in what programs hand over
+// or the store holds, unknown fields are those of a newer version and stay where they are.
 
 import { nearest } from './nearest.ts';
 import { describe } from './scalars.ts';
@@ -17,13 +17,13 @@ export interface Fault {
   readonly remedy: string;
 }
 
-export type Strictness = 'strict' | 'tolerant';
+export type Origin = 'person' | 'program' | 'store';
 
 export const formatFault = (fault: Fault): string => `${fault.path}: ${fault.problem}; ${fault.remedy}`;
 
 /** The value in stored form with defaults in place; meaningless when faults were added. */
-export function check(type: Type, value: unknown, path: string, strictness: Strictness, faults: Fault[]): unknown {
-  return new Checker(strictness, faults).value(type, value, path);
+export function check(type: Type, value: unknown, path: string, origin: Origin, faults: Fault[]): unknown {
+  return new Checker(origin, faults).value(type, value, path);
 }
 
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -35,11 +35,11 @@ const join = (path: string, field: string): string => (path === '' ? field : `${
 const joinKey = (path: string, key: string): string => (/^[\w-]+$/.test(key) ? join(path, key) : `${path}[${key}]`);
 
 class Checker {
-  private readonly strictness: Strictness;
+  private readonly origin: Origin;
   private readonly faults: Fault[];
 
-  constructor(strictness: Strictness, faults: Fault[]) {
-    this.strictness = strictness;
+  constructor(origin: Origin, faults: Fault[]) {
+    this.origin = origin;
     this.faults = faults;
   }
 
@@ -104,7 +104,7 @@ class Checker {
     }
     for (const name in value) {
       if (Object.hasOwn(type.fields, name)) continue;
-      if (this.strictness === 'tolerant') result[name] = value[name];
+      if (this.origin !== 'person') result[name] = value[name];
       else this.unknownField(type.fields, name, value[name], join(path, name));
     }
     if (this.faults.length === before) this.rules(type, result, path);
