@@ -32,7 +32,10 @@ export function checkResourceOf<K extends Kind>(kind: K, given: unknown): CheckR
  * Reads a stored resource. Unknown fields stay in it, so that writing it back keeps them. `invalid`: count it as missing;
  * its key and revision are in the entry.
  */
-export function decodeResource<K extends Kind>(kind: K, entry: KvEntry): CheckResult<ResourceOf<K>> {
+export function decodeResource<K extends Kind>(
+  kind: K,
+  entry: Pick<KvEntry, 'value' | 'modRevision'>,
+): CheckResult<ResourceOf<K>> {
   const given = parseJson(entry.value);
   if (!isObject(given)) {
     const fault = { path: '', value: entry.value, problem: 'is not a JSON object', remedy: 'delete or replace it' };

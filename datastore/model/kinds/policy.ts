@@ -178,7 +178,10 @@ const stagedAction = defaulted(
 const deletesOnly =
   (check: Rule<PolicySpec>) =>
   (spec: PolicySpec & { readonly stagedAction: string }, report: Report): void => {
-    if (spec.stagedAction !== 'Delete') return check(spec, report);
+    if (spec.stagedAction !== 'Delete') {
+      check(spec, report);
+      return;
+    }
     for (const [field, value] of Object.entries(spec)) {
       const given = Array.isArray(value) ? field !== 'types' && value.length > 0 : value !== undefined;
       if (given && field !== 'stagedAction' && field !== 'tier') {

@@ -112,8 +112,11 @@ class Checker {
   }
 
   private field(field: Field, name: string, value: unknown, result: Record<string, unknown>, path: string): void {
-    // Go omits empty fields and reads null as empty: so an empty text is a field that is not given.
-    const given = value !== undefined && value !== null && !(value === '' && field.presence !== 'required');
+    // Go omits empty fields and reads null as empty: so an empty text, and an empty list where there is a default, is a
+    // field that is not given.
+    const empty =
+      value === '' ? field.presence !== 'required' : Array.isArray(value) && value.length === 0 && field.default;
+    const given = value !== undefined && value !== null && !empty;
     if (given) result[name] = this.value(field.type, value, path);
     else if (field.presence === 'required') {
       const what = field.type.kind === 'scalar' ? field.type.name : `a ${field.type.kind}`;
