@@ -1,0 +1,250 @@
+// The kernel's routing table: learned and blackhole routes go in, marked with our protocol number; next hops are resolved
+// by the routes of others.
+//
+//     RIB ──replace, remove──► apply() ──batches of 512──► rtnetlink
+//     monitor (links, addresses, routes but ours) ──► NextHopTable ──► onChange, when a next hop is reached differently
+//
+// A route of somebody else with our prefix and metric is never replaced: ours waits and goes in when that one is gone.
+
+import { Monitor, type MonitorEvent } from '../linux/monitor.ts';
+import type { Link } from '../linux/netlink/link.ts';
+import { addRoute, deleteRoute, type Route, type RouteNextHop } from '../linux/netlink/route.ts';
+import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
+import type { NetlinkRequest } from '../linux/netlink/socket.ts';
+import type { NetnsRef } from '../linux/netns.ts';
+import type { Address } from '../net/address.ts';
+import { formatPrefix, type Prefix } from '../net/prefix.ts';
+import type { Fib, FibFailure, FibRoute } from './edges.ts';
+import { type ForeignRoute, NextHopTable, type ResolvedNextHop } from './next-hops.ts';
+import type { FibSettings } from './settings.ts';
+
+export interface FibOptions {
+  readonly settings: Pick<FibSettings, 'table' | 'protocol' | 'priority'>;
+  readonly netns?: NetnsRef;
+}
+
+/** Opens the table and reads the foreign routes. */
+export async function openFib(options: FibOptions): Promise<Fib> {
+  const fib = new KernelFib(options);
+  await fib.resync();
+  return fib;
+}
+
+/** Prefixes as map keys: half the memory of their text. */
+const keyOf = ({ address, length }: Prefix): number | bigint =>
+  typeof address === 'number' ? address * 64 + length : address * 256n + BigInt(length);
+
+class KernelFib implements Fib {
+  readonly #settings: FibOptions['settings'];
+  readonly #rtnetlink: Rtnetlink;
+  readonly #monitor: Monitor;
+  readonly #nextHops = new NextHopTable();
+  /** Prefixes of the routes that we have in the kernel. */
+  readonly #own = new Set<number | bigint>();
+  /** Ours that wait for a foreign route of the same prefix and metric to go. */
+  readonly #waiting = new Map<number | bigint, FibRoute>();
+  readonly #callbacks: (() => void)[] = [];
+  #closed = false;
+  #resyncing: Promise<void> | undefined;
+
+  constructor({ settings, netns }: FibOptions) {
+    this.#settings = settings;
+    const inNetns = netns === undefined ? {} : { netns };
+    // Listening comes first, so that nothing is missed between reading the table and its first change.
+    this.#monitor = new Monitor({
+      ...inNetns,
+      watch: ['links', 'addresses', 'routes'],
+      ignoreRouteProtocols: [settings.protocol],
+      onEvents: (events) => this.#onEvents(events),
+    });
+    this.#rtnetlink = new Rtnetlink(inNetns);
+  }
+
+  /** Reads all foreign routes anew: at the start, and after events were lost. */
+  resync(): Promise<void> {
+    this.#resyncing ??= this.#readAll().finally(() => {
+      this.#resyncing = undefined;
+    });
+    return this.#resyncing;
+  }
+
+  async #readAll(): Promise<void> {
+    const foreign: ForeignRoute[] = [];
+    const up = new Set(this.#rtnetlink.links().flatMap((link) => (link.up ? [link.index] : [])));
+    for (const family of [4, 6] as const) {
+      const routes = await this.#rtnetlink.routesInSlices({ family, table: this.#settings.table });
+      for (const route of routes) if (route.protocol !== this.#settings.protocol) foreign.push(foreignRoute(route));
+    }
+    const usable = foreign.filter(({ interfaceIndex }) => interfaceIndex === undefined || up.has(interfaceIndex));
+    if (this.#nextHops.replaceAll(usable)) this.#announce();
+    this.#retryWaiting();
+  }
+
+  async dump(): Promise<readonly FibRoute[]> {
+    const { table, protocol } = this.#settings;
+    const found: FibRoute[] = [];
+    for (const family of [4, 6] as const) {
+      for (const route of await this.#rtnetlink.routesInSlices({ family, table, protocol })) {
+        this.#own.add(keyOf(route.prefix));
+        found.push(fibRoute(route));
+      }
+    }
+    return found;
+  }
+
+  async apply(replace: readonly FibRoute[], remove: readonly Prefix[]): Promise<readonly FibFailure[]> {
+    const prefixes: Prefix[] = [];
+    const requests: NetlinkRequest[] = [];
+    const failures: FibFailure[] = [];
+    for (const prefix of remove) {
+      this.#waiting.delete(keyOf(prefix));
+      if (!this.#own.delete(keyOf(prefix))) continue;
+      prefixes.push(prefix);
+      requests.push(deleteRoute({ prefix, ...this.#settings }));
+    }
+    const removals = requests.length;
+    for (const route of replace) {
+      const key = keyOf(route.prefix);
+      if (this.#nextHops.holds(route.prefix, this.#settings.priority)) {
+        this.#waiting.set(key, route);
+        failures.push({ prefix: route.prefix, error: 'EEXIST' });
+        continue;
+      }
+      this.#waiting.delete(key);
+      prefixes.push(route.prefix);
+      // Create, unless it is ours already: the kernel's replace would not ask whose the other is.
+      requests.push(addRoute(this.#kernelRoute(route), this.#own.has(key) ? 'replace' : 'create'));
+      this.#own.add(key);
+    }
+    // In slices, so that a table of a million routes does not stop keepalives.
+    for (let start = 0; start < requests.length; start += sliceSize) {
+      if (start > 0) await new Promise(setImmediate);
+      if (this.#closed) return failures;
+      for (const { index, error } of this.#rtnetlink.execute(requests.slice(start, start + sliceSize))) {
+        const at = start + index;
+        const prefix = prefixes[at];
+        if (!prefix) continue;
+        // Gone already: the kernel removes routes itself when their link goes down.
+        if (at < removals && error.code === 'ESRCH') continue;
+        if (at >= removals) this.#own.delete(keyOf(prefix));
+        failures.push({ prefix, error: error.code });
+      }
+    }
+    return failures;
+  }
+
+  resolve(address: Address): ResolvedNextHop | undefined {
+    return this.#nextHops.resolve(address);
+  }
+
+  onChange(callback: () => void): void {
+    this.#callbacks.push(callback);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    void this.#monitor.close();
+    this.#rtnetlink.close();
+  }
+
+  #kernelRoute(route: FibRoute): Route {
+    const { table, protocol, priority } = this.#settings;
+    if (route.kind === 'blackhole') {
+      return { prefix: route.prefix, type: 'blackhole', table, protocol, priority, nextHops: [] };
+    }
+    const nextHops = route.nextHops.map(
+      ({ gateway, interfaceIndex }): RouteNextHop => ({
+        ...(gateway === undefined ? {} : { gateway }),
+        ...(interfaceIndex === undefined ? {} : { interfaceIndex }),
+        // A link-local gateway is on its link by definition, for IPv4 routes too (RFC 8950).
+        ...(gateway !== undefined && typeof gateway !== typeof route.prefix.address ? { onlink: true } : {}),
+      }),
+    );
+    return { prefix: route.prefix, table, protocol, priority, nextHops };
+  }
+
+  #onEvents(events: readonly MonitorEvent[]): void {
+    if (this.#closed) return;
+    let changed = false;
+    let freed = false;
+    for (const event of events) {
+      if (event.kind === 'resync') {
+        void this.resync();
+        continue;
+      }
+      changed = this.#onEvent(event) || changed;
+      freed ||= event.kind === 'route-removed';
+    }
+    if (freed) this.#retryWaiting();
+    if (changed) this.#announce();
+  }
+
+  #onEvent(event: MonitorEvent): boolean {
+    switch (event.kind) {
+      case 'link':
+        return this.#onLink(event.link);
+      case 'link-removed':
+        return this.#nextHops.removeInterface(event.link.index);
+      case 'address-removed':
+        return this.#nextHops.removeSource(event.address.address);
+      case 'route':
+        return this.#concerns(event.route) && this.#nextHops.add(foreignRoute(event.route));
+      case 'route-removed':
+        return this.#concerns(event.route) && this.#nextHops.remove(foreignRoute(event.route));
+      case 'address':
+      case 'nftables':
+      case 'resync':
+        return false;
+    }
+  }
+
+  #onLink(link: Link): boolean {
+    // The kernel tells about the routes that come with a link that goes up, not about those that go with it.
+    return link.up ? false : this.#nextHops.removeInterface(link.index);
+  }
+
+  #concerns(route: Route): boolean {
+    return route.table === this.#settings.table && route.protocol !== this.#settings.protocol;
+  }
+
+  #retryWaiting(): void {
+    const free = [...this.#waiting.values()].filter(
+      ({ prefix }) => !this.#nextHops.holds(prefix, this.#settings.priority),
+    );
+    if (free.length > 0) void this.apply(free, []);
+  }
+
+  #announce(): void {
+    for (const callback of this.#callbacks) callback();
+  }
+}
+
+const sliceSize = 2048;
+
+function foreignRoute(route: Route): ForeignRoute {
+  const [hop] = route.nextHops;
+  return {
+    prefix: route.prefix,
+    priority: route.priority ?? 0,
+    forwards: route.type === 'unicast',
+    interfaceIndex: hop?.interfaceIndex,
+    gateway: hop?.gateway,
+    source: route.source,
+  };
+}
+
+function fibRoute(route: Route): FibRoute {
+  if (route.type === 'blackhole') return { kind: 'blackhole', prefix: route.prefix };
+  const nextHops = route.nextHops.map(({ gateway, interfaceIndex }) => ({
+    gateway,
+    ...(interfaceIndex === undefined ? {} : { interfaceIndex }),
+  }));
+  return { kind: 'unicast', prefix: route.prefix, nextHops };
+}
+
+/** For logs: "10.0.0.0/26 via 2 next hops". */
+export const describeFibRoute = (route: FibRoute): string =>
+  route.kind === 'blackhole'
+    ? `blackhole ${formatPrefix(route.prefix)}`
+    : `${formatPrefix(route.prefix)} by ${route.nextHops.length} next hops`;

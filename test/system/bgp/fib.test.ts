@@ -1,0 +1,159 @@
+// Shows against the real kernel, in a namespace, that the FIB writes and removes only its own routes, finds them again,
+// resolves next hops and hears about links and foreign routes.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import type { Fib, FibRoute } from '../../../bgp/edges.ts';
+import { openFib } from '../../../bgp/fib.ts';
+import { createNetns, deleteNetns, netnsPath } from '../../../linux/netns.ts';
+import { parseAddress } from '../../../net/address.ts';
+import { parsePrefix } from '../../../net/prefix.ts';
+
+const netns = `tw-bgp2-fib-${process.pid}`;
+const ip = (...words: string[]): string => execFileSync('ip', ['-n', netns, ...words], { encoding: 'utf8' });
+const settings = { table: 254, protocol: 81, priority: 1024 };
+
+describe('bgp fib, in the kernel', () => {
+  let fib: Fib;
+
+  before(() => {
+    createNetns(netns);
+    ip('link', 'set', 'lo', 'up');
+    for (const n of [1, 2]) {
+      ip('link', 'add', `e${n}`, 'type', 'veth', 'peer', 'name', `p${n}`);
+      ip('link', 'set', `e${n}`, 'up');
+      ip('link', 'set', `p${n}`, 'up');
+      ip('addr', 'add', `10.0.${n}.1/24`, 'dev', `e${n}`);
+      ip('addr', 'add', `fd00:${n}::1/64`, 'dev', `e${n}`, 'nodad');
+    }
+    ip('route', 'add', '10.20.0.0/26', 'via', '10.0.1.9', 'metric', '1024', 'proto', 'static');
+  });
+  beforeEach(async () => {
+    fib = await openFib({ settings, netns: netnsPath(netns) });
+  });
+  afterEach(() => fib.close());
+  after(() => {
+    deleteNetns(netns);
+  });
+
+  const ours = (family: '-4' | '-6'): string[] =>
+    ip(family, 'route', 'show', 'proto', '81')
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
+
+  it('writes unicast, multipath and blackhole routes of both families, finds them after a restart, removes them', async () => {
+    const routes: FibRoute[] = [
+      { kind: 'unicast', prefix: prefix('10.10.0.0/26'), nextHops: [{ gateway: address('10.0.1.2') }] },
+      {
+        kind: 'unicast',
+        prefix: prefix('10.10.1.0/26'),
+        nextHops: [{ gateway: address('10.0.1.2') }, { gateway: address('10.0.2.2') }],
+      },
+      { kind: 'blackhole', prefix: prefix('10.10.2.0/26') },
+      { kind: 'unicast', prefix: prefix('fd10::/64'), nextHops: [{ gateway: address('fd00:1::2') }] },
+      {
+        kind: 'unicast',
+        prefix: prefix('fd10:0:0:1::/64'),
+        nextHops: [{ gateway: address('fd00:1::2') }, { gateway: address('fd00:2::2') }],
+      },
+      { kind: 'blackhole', prefix: prefix('fd10:0:0:2::/64') },
+    ];
+    assert.deepEqual(await fib.apply(routes, []), []);
+    assert.equal(ours('-4').filter((line) => !line.startsWith('nexthop')).length, 3);
+    fib.close();
+    fib = await openFib({ settings, netns: netnsPath(netns) });
+    const found = await fib.dump();
+    assert.deepEqual(
+      found.map(({ prefix: { length, address: at }, kind }) => `${kind} ${at}/${length}`).sort(),
+      routes.map(({ prefix: { length, address: at }, kind }) => `${kind} ${at}/${length}`).sort(),
+    );
+    const multipath = found.find((route) => route.prefix.address === prefix('fd10:0:0:1::/64').address);
+    assert.equal(multipath?.kind === 'unicast' && multipath.nextHops.length, 2);
+    // Replaced: from two next hops to one.
+    const single: FibRoute = {
+      kind: 'unicast',
+      prefix: prefix('fd10:0:0:1::/64'),
+      nextHops: [{ gateway: address('fd00:2::2') }],
+    };
+    assert.deepEqual(await fib.apply([single], [prefix('10.10.1.0/26')]), []);
+    assert.match(
+      ip('-6', 'route', 'show', 'fd10:0:0:1::/64'),
+      /^fd10:0:0:1::\/64 via fd00:2::2 dev e2 proto 81 metric 1024[^\n]*\n$/,
+    );
+    assert.deepEqual(
+      await fib.apply(
+        [],
+        routes.map((route) => route.prefix),
+      ),
+      [],
+    );
+    assert.deepEqual([...ours('-4'), ...ours('-6')], []);
+  });
+
+  it('leaves a foreign route of the same prefix and metric alone, and takes its place when it is gone', async () => {
+    const route: FibRoute = { kind: 'blackhole', prefix: prefix('10.20.0.0/26') };
+    assert.deepEqual(await fib.apply([route], []), [{ prefix: route.prefix, error: 'EEXIST' }]);
+    assert.match(ip('route', 'show', '10.20.0.0/26'), /proto static/);
+    assert.deepEqual(await fib.apply([], [route.prefix]), []);
+    assert.match(ip('route', 'show', '10.20.0.0/26'), /proto static/);
+    await fib.apply([route], []);
+    ip('route', 'del', '10.20.0.0/26');
+    await until(() => /^blackhole 10.20.0.0\/26 proto 81/.test(ip('route', 'show', '10.20.0.0/26')));
+    await fib.apply([], [route.prefix]);
+  });
+
+  it('says what the kernel refused', async () => {
+    const route: FibRoute = {
+      kind: 'unicast',
+      prefix: prefix('10.30.0.0/26'),
+      nextHops: [{ gateway: address('10.99.0.1') }],
+    };
+    assert.deepEqual(await fib.apply([route], []), [{ prefix: route.prefix, error: 'ENETUNREACH' }]);
+  });
+
+  it('resolves next hops, and tells when a link or a foreign route changes the answer', async () => {
+    let changes = 0;
+    fib.onChange(() => changes++);
+    const index = Number(/^(\d+):/.exec(ip('-o', 'link', 'show', 'e2'))?.[1]);
+    assert.deepEqual(fib.resolve(address('10.0.2.7')), { interfaceIndex: index });
+    assert.equal(fib.resolve(address('172.16.0.1')), undefined);
+    ip('route', 'add', '172.16.0.0/16', 'via', '10.0.2.7');
+    await until(() => changes === 1);
+    assert.deepEqual(fib.resolve(address('172.16.0.1')), { interfaceIndex: index, gateway: address('10.0.2.7') });
+    const route: FibRoute = {
+      kind: 'unicast',
+      prefix: prefix('10.40.0.0/26'),
+      nextHops: [{ gateway: address('10.0.2.7') }],
+    };
+    await fib.apply([route], []);
+    ip('link', 'set', 'e2', 'down');
+    await until(() => fib.resolve(address('10.0.2.7')) === undefined);
+    // The kernel has removed our route with the link; removing it again is no failure.
+    assert.deepEqual(await fib.apply([], [route.prefix]), []);
+    ip('link', 'set', 'e2', 'up');
+    await until(() => fib.resolve(address('10.0.2.7'))?.interfaceIndex === index);
+    assert.deepEqual(await fib.apply([route], []), []);
+    await fib.apply([], [route.prefix]);
+  });
+});
+
+async function until(condition: () => boolean, timeoutMs = 5000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!condition()) {
+    assert(Date.now() < deadline, `not within ${timeoutMs} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function address(text: string) {
+  const parsed = parseAddress(text);
+  assert(parsed !== undefined);
+  return parsed;
+}
+
+function prefix(text: string) {
+  const parsed = parsePrefix(text);
+  assert(parsed);
+  return parsed;
+}
