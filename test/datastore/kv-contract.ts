@@ -261,6 +261,7 @@ export function kvContract(open: () => Promise<KvStore>): void {
       const live = watching(store, base, first + 1);
       await write(put('a', '2'));
       const third = await write(put('b', '3'));
+      await live.until(third);
       await store.compact(third);
       await assert.rejects(store.get(`${base}a`, { revision: first }), rejects('compacted'));
       await assert.rejects(store.list(base, { revision: first }), rejects('compacted'));

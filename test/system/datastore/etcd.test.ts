@@ -1,0 +1,26 @@
+// A real etcd behind our client keeps the contract of KvStore.
+
+import { openStore } from '../../../datastore/etcd.ts';
+import type { KvStore } from '../../../datastore/kv.ts';
+import { kvContract } from '../../datastore/kv-contract.ts';
+import { type Daemon, freePort, startEtcd, temporaryDirectory } from './processes.ts';
+
+describe('datastore/etcd with a real etcd', function () {
+  this.timeout(30_000);
+  const directory = temporaryDirectory();
+  let etcd: Daemon;
+  let endpoint: string;
+
+  before(async () => {
+    const clientPort = await freePort();
+    etcd = startEtcd({ dataDir: `${directory.path}/data`, clientPort, peerPort: await freePort() });
+    await etcd.answers({ port: clientPort });
+    endpoint = `http://127.0.0.1:${clientPort}`;
+  });
+  after(async () => {
+    await etcd.stop();
+    directory.remove();
+  });
+
+  kvContract((): Promise<KvStore> => openStore({ etcdEndpoints: endpoint }));
+});
