@@ -49,7 +49,7 @@ export function decode(update: RawUpdate): Decoded | undefined {
 }
 
 function read(id: ResourceId, value: string, revision: number): ReturnType<typeof decodeResource> {
-  return decodeResource(id.kind, { key: '', value, createRevision: 0, modRevision: revision, version: 1 });
+  return decodeResource(id.kind, { value, modRevision: revision });
 }
 
 /** The key says what a resource is called, whatever its metadata claims. */

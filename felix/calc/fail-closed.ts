@@ -62,7 +62,9 @@ function policyThatDenies(id: ResourceId): Json {
 function repairedPolicy(id: ResourceId, given: unknown, faults: readonly Fault[]): Json {
   const spec = withoutFaultyRules(objectAt(given, 'spec'), faults);
   for (const { path } of faults) {
-    if (/^spec\.(in|e)gress\[/.test(path)) continue;
+    // Metadata decides nothing here: the key gives the name, and a policy's own labels mean nothing.
+    if (/^(metadata\b|spec\.(in|e)gress\[)/.test(path)) continue;
+    if (!path.startsWith('spec.')) return policyThatDenies(id);
     if (/^spec\.(selector|namespaceSelector|serviceAccountSelector|performanceHints)\b/.test(path)) {
       delete spec[fieldOf(path)];
     } else if (path === 'spec.order') spec['order'] = FIRST;
@@ -86,7 +88,7 @@ function repairedProfile(id: ResourceId, given: unknown, faults: readonly Fault[
   for (const { path } of faults) {
     if (path.startsWith('spec.labelsToApply')) {
       spec['labelsToApply'] = withoutFaultyLabels(spec['labelsToApply'], 'spec.labelsToApply', faults);
-    } else if (!/^spec\.(in|e)gress\[/.test(path)) {
+    } else if (!/^(metadata\b|spec\.(in|e)gress\[)/.test(path)) {
       spec['ingress'] = denyAll;
       spec['egress'] = denyAll;
     }
