@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { helpText, parseOptions } from '../runtime/options.ts';
+import { version } from '../runtime/version.ts';
 import { bgpSocket, felixSocket, type NodeOptions, nodeOptions } from './options.ts';
 
 const usage = `twill-node: the Twill agent of one node.
@@ -20,7 +21,7 @@ async function main(): Promise<number> {
       process.stdout.write(helpText(usage, nodeOptions));
       return 0;
     case 'version':
-      process.stdout.write('twill-node 0.1.0\n');
+      process.stdout.write(`twill-node ${version}\n`);
       return 0;
     case 'problem':
       process.stderr.write(`twill-node: ${parsed.message}\n`);
@@ -48,7 +49,7 @@ async function supervise(options: NodeOptions, log: Logger): Promise<void> {
   const { serveHealth } = await import('./health.ts');
   const { runNodeServices } = await import('./node.ts');
   const children = superviseChildren(['felix', 'bgp'], process.argv.slice(2), log);
-  const services = runNodeServices(options, log);
+  const services = await runNodeServices(options, log);
   const health =
     options.healthPort === 0
       ? undefined

@@ -2,7 +2,7 @@
 
 import { hostname } from 'node:os';
 import { logLevels } from '../runtime/log.ts';
-import { choice, integer, type OptionValues, optionalText, text } from '../runtime/options.ts';
+import { choice, integer, type OptionValues, optionalInteger, optionalText, text } from '../runtime/options.ts';
 
 export const nodeOptions = {
   nodeName: text({
@@ -69,11 +69,31 @@ export const nodeOptions = {
     value: 'address',
     help: 'IPv4 address/length of this node for BGP; absent: as stored in the Node resource, else the first found.',
   }),
-  asNumber: optionalText({
+  ip6: optionalText({
+    flag: 'ip6',
+    environment: 'IP6',
+    value: 'address',
+    help: 'The same for IPv6.',
+  }),
+  asNumber: optionalInteger({
     flag: 'as',
     environment: 'AS',
+    min: 1,
+    max: 4294967295,
     value: 'number',
     help: 'AS number stored in the Node resource; absent: as stored, else the cluster’s.',
+  }),
+  ipv4Pool: optionalText({
+    flag: 'ipv4-pool',
+    environment: 'CALICO_IPV4POOL_CIDR',
+    value: 'cidr',
+    help: 'Make an IPv4 pool of these addresses when there is none yet.',
+  }),
+  ipv6Pool: optionalText({
+    flag: 'ipv6-pool',
+    environment: 'CALICO_IPV6POOL_CIDR',
+    value: 'cidr',
+    help: 'The same for IPv6.',
   }),
   healthPort: integer({
     flag: 'health-port',

@@ -56,6 +56,10 @@ export const integer = (spec: Shape<number> & { readonly min: number; readonly m
   },
 });
 
+export const optionalInteger = (
+  spec: Omit<Shape<number>, 'default'> & { readonly min: number; readonly max: number },
+): OptionSpec<number | undefined> => ({ ...integer({ ...spec, default: spec.min }), default: undefined });
+
 export const choice = <const C extends readonly string[]>(
   spec: Shape<C[number]> & { readonly choices: C },
 ): OptionSpec<C[number]> => ({

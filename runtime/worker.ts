@@ -1,6 +1,6 @@
 // Worker threads that start from the sources and from dist/bin alike.
 //
-// Name the worker's file as `new URL('./worker.ts', import.meta.url)`: under tsx it is the source itself, and tools/build.mjs
+// Name the worker's file by `new URL(…, import.meta.url)`, relative to the caller: under tsx it is the source itself, and tools/build.mjs
 // makes a bundle of it and rewrites the URL.
 
 import { createRequire } from 'node:module';

@@ -1,0 +1,147 @@
+// The supervisor's own services: this node's resource in the datastore, and the CNI server with its address allocator.
+//
+// They start when the datastore answers and go on when it goes away: an ADD then fails with "try again later", and what
+// runs stays as it is.
+
+import { serveCni } from '../cni/server.ts';
+import { bootstrap } from '../datastore/bootstrap.ts';
+import { openStore } from '../datastore/etcd.ts';
+import type { KvError, KvStore } from '../datastore/kv.ts';
+import { Resources } from '../datastore/resources.ts';
+import { type Syncer, startSyncer } from '../datastore/syncer.ts';
+import { Allocator } from '../ipam/allocator.ts';
+import { ClusterView } from '../ipam/view.ts';
+import { ControlError, callControl } from '../runtime/control.ts';
+import type { Logger } from '../runtime/log.ts';
+import { version } from '../runtime/version.ts';
+import { ensureNode } from './node-resource.ts';
+import { cniSocket, felixSocket, type NodeOptions } from './options.ts';
+
+export interface NodeServices {
+  cniServing(): boolean;
+  stop(): Promise<void>;
+}
+
+const retryMs = { first: 100, most: 5000 };
+
+/** Rejects only for what no waiting can mend: a malformed endpoint, an unreadable certificate. */
+export async function runNodeServices(options: NodeOptions, log: Logger): Promise<NodeServices> {
+  const store = await openStore(options);
+  const stopping = new AbortController();
+  const started = {
+    cni: undefined as { close(): Promise<void> } | undefined,
+    view: undefined as ViewSyncer | undefined,
+  };
+  const starting = start();
+
+  async function start(): Promise<void> {
+    await persistently('node resource', stopping.signal, log, () => prepareDatastore(store, options, log));
+    if (stopping.signal.aborted) return;
+    started.view = followCluster(store, options.nodeName, log);
+    const allocator = new Allocator({ store, node: options.nodeName, view: started.view.view, now: Date.now });
+    await persistently('cni server', stopping.signal, log, async () => {
+      started.cni = await serveCni({
+        store,
+        allocator,
+        nodeName: options.nodeName,
+        socketPath: cniSocket(options),
+        awaitEndpoint: (id, revision, timeoutMs) => awaitEndpoint(felixSocket(options), id, revision, timeoutMs),
+        ready: () => (started.view?.inSync() ? undefined : 'the IP pools have not been read yet'),
+        log: log.child({ component: 'cni' }),
+      });
+    });
+  }
+
+  return {
+    cniServing: () => started.cni !== undefined,
+    stop: async () => {
+      stopping.abort();
+      await starting;
+      await started.cni?.close();
+      started.view?.syncer.close();
+      await store.close();
+    },
+  };
+}
+
+async function prepareDatastore(store: KvStore, options: NodeOptions, log: Logger): Promise<void> {
+  const resources = new Resources(store);
+  const made = await bootstrap(resources, {
+    version,
+    clusterType: ['twill', 'bgp'],
+    pools: {
+      ...(options.ipv4Pool ? { ipv4: options.ipv4Pool } : {}),
+      ...(options.ipv6Pool ? { ipv6: options.ipv6Pool } : {}),
+    },
+  });
+  if (made.length > 0) log.info({ made }, 'datastore prepared');
+  if (await ensureNode(resources, options)) log.info({ node: options.nodeName }, 'node resource written');
+}
+
+interface ViewSyncer {
+  readonly view: ClusterView;
+  readonly syncer: Syncer;
+  /** True from the first in-sync on: later losses of the datastore leave the last picture. */
+  readonly inSync: () => boolean;
+}
+
+function followCluster(store: KvStore, node: string, log: Logger): ViewSyncer {
+  const view = new ClusterView(node);
+  let inSync = false;
+  const syncer = startSyncer({
+    store,
+    prefixes: view.prefixes(),
+    handlers: {
+      onUpdates: (updates) => view.onUpdates(updates),
+      onStatus: (status) => {
+        if (status === 'in-sync') inSync = true;
+      },
+      onError: (error: KvError) => log.warn({ code: error.code, reason: error.message }, 'datastore does not answer'),
+    },
+  });
+  return { view, syncer, inSync: () => inSync };
+}
+
+/** Tries until it succeeds or we stop; a doubled pause between tries. */
+async function persistently(what: string, stop: AbortSignal, log: Logger, work: () => Promise<void>): Promise<void> {
+  for (let pause = retryMs.first; !stop.aborted; pause = Math.min(pause * 2, retryMs.most)) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      log.warn(
+        { what, reason: error instanceof Error ? error.message : String(error), retryMs: pause },
+        'could not start, will retry',
+      );
+      await sleep(pause, stop);
+    }
+  }
+}
+
+const sleep = (ms: number, stop: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    stop.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+
+/** Waits until felix has the endpoint in the kernel at that revision; through a restart of felix, too. */
+async function awaitEndpoint(socket: string, id: string, revision: number, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const left = Math.round(deadline - performance.now());
+    try {
+      await callControl(socket, '/v1/await-endpoint', {
+        body: { id, revision, timeoutMs: Math.max(left, 1) },
+        timeoutMs: left + 500,
+      });
+      return;
+    } catch (error) {
+      const felixIsGone = error instanceof ControlError && error.status === 0;
+      if (!felixIsGone || performance.now() + retryMs.first >= deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, retryMs.first));
+    }
+  }
+}
