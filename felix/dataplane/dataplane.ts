@@ -1,0 +1,329 @@
+// The apply loop: receives the calculation's output cheaply, and brings the kernel in line with it in batches.
+//
+//   onUpdate ─┐                    ┌─ routes that are no longer wanted go
+//   drift ────┼─► apply(), never ──┼─ one nftables transaction
+//   retry ────┘   two at a time    ├─ routes that are missing come
+//                                  └─ whoever waits for an endpoint is told
+//
+// Starting, retrying and repairing drift are that same path. Nothing of the kernel changes before the first in-sync, with
+// one exception: where no table of ours exists at all, the empty one is put up at once, which drops all traffic of workloads,
+// because without it there would be no policy until the datastore has answered.
+
+import type { MonitorEvent } from '../../linux/monitor.ts';
+import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
+import type { NftClient } from '../../linux/nftables.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
+import { parseTable } from '../nft/listing.ts';
+import { tableName } from '../nft/objects.ts';
+import { Awaiting, type AwaitResult } from './awaiting.ts';
+import type { EndpointChange } from './endpoints.ts';
+import { hostSwitches, workloadSwitches } from './interfaces.ts';
+import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
+import { DesiredTable } from './table.ts';
+
+export interface DataplaneOptions {
+  readonly nft: NftClient;
+  readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes'>;
+  /** Writes kernel switches; false when one does not exist. */
+  readonly writeSwitches: (values: Readonly<Record<string, number>>) => boolean;
+  readonly log: Logger;
+}
+
+export interface DataplaneStatus {
+  /** The first complete picture is in the kernel, and the last attempt to change it succeeded. */
+  readonly ready: boolean;
+  /** Why not; empty when ready. */
+  readonly reason: string;
+  readonly inSync: boolean;
+  readonly backend: NftClient['backend'];
+  readonly endpoints: number;
+  readonly endpointsProgrammed: number;
+  readonly policies: number;
+  readonly ipSets: number;
+  readonly routes: number;
+  readonly applies: number;
+  readonly lastApplyMs: number;
+  readonly failures: number;
+  readonly repairs: number;
+  readonly lastError: string;
+}
+
+const firstRetryMs = 50;
+const longestRetryMs = 5000;
+/** Rest after an apply: as long as it took, up to this. Under a flood of updates half the time stays for receiving them. */
+const longestPauseMs = 200;
+
+export class Dataplane {
+  private readonly options: DataplaneOptions;
+  private readonly log: Logger;
+  private readonly table = new DesiredTable();
+  private readonly routes: KernelRoutes;
+  private readonly awaiting = new Awaiting();
+  private readonly switched = new Set<string>();
+
+  private inSync = false;
+  private everApplied = false;
+  /** The kernel's table may be other than we think. */
+  private tableUnknown = true;
+  private routesUnknown = true;
+  private applying: Promise<void> | undefined;
+  private wanted = false;
+  private timer: NodeJS.Timeout | undefined;
+  private retryMs = 0;
+  private closed = false;
+
+  private applies = 0;
+  private failures = 0;
+  private repairs = 0;
+  private lastApplyMs = 0;
+  private lastError = '';
+
+  constructor(options: DataplaneOptions) {
+    this.options = options;
+    this.log = options.log;
+    this.routes = new KernelRoutes(options.netlink, (name) => this.table.isWorkloadInterface(name));
+  }
+
+  /** Puts up the empty table where there is none. Call before anything else. */
+  async start(): Promise<void> {
+    const listing = await this.options.nft.listJson(`list table ${tableName}`);
+    if (listing.kind === 'ok') return;
+    if (listing.code !== 'ENOENT') throw new Error(`cannot read the nftables ruleset: ${listing.message}`);
+    const { ruleset } = this.table;
+    const result = await this.options.nft.run(ruleset.pending().text());
+    if (result.kind === 'failed') throw new Error(`cannot create the nftables table: ${result.message}`);
+    ruleset.committed();
+    this.log.info('no table of ours was there: workloads are cut off until the datastore has been read');
+  }
+
+  onUpdate(update: CalcUpdate): void {
+    this.table.receive(update);
+    if (update.kind === 'in-sync' && !this.inSync) {
+      this.inSync = true;
+      this.log.info('in sync with the datastore');
+    }
+    this.schedule(0);
+  }
+
+  /** What the kernel reports; edits of others to what is ours are undone. */
+  onKernelEvents(events: readonly MonitorEvent[]): void {
+    for (const event of events) {
+      switch (event.kind) {
+        case 'nftables':
+          if (!event.own && event.tables.includes(tableName)) this.noteForeignEdit(event.by);
+          break;
+        case 'resync':
+          this.requestResync();
+          break;
+        case 'link':
+        case 'link-removed':
+          this.noteLink(event);
+          break;
+        default:
+          if (this.routes.onEvent(event)) this.schedule(0);
+      }
+    }
+  }
+
+  /** Compares everything with the kernel on the next apply. */
+  requestResync(): void {
+    this.tableUnknown = true;
+    this.routesUnknown = true;
+    this.schedule(0);
+  }
+
+  /** Resolves when the endpoint, as written at this revision of the datastore or later, is in the kernel. */
+  awaitEndpoint(id: WorkloadId, revision: number, timeoutMs: number): Promise<AwaitResult> {
+    return this.awaiting.wait(id, revision, timeoutMs, () => this.explain(id, revision));
+  }
+
+  status(): DataplaneStatus {
+    const reason = !this.inSync
+      ? 'waiting for the datastore'
+      : !this.everApplied
+        ? 'the first picture is not in the kernel yet'
+        : this.lastError;
+    return {
+      ready: reason === '',
+      reason,
+      inSync: this.inSync,
+      backend: this.options.nft.backend,
+      ...this.table.counts(),
+      endpointsProgrammed: this.awaiting.size,
+      routes: this.routes.size,
+      applies: this.applies,
+      lastApplyMs: this.lastApplyMs,
+      failures: this.failures,
+      repairs: this.repairs,
+      lastError: this.lastError,
+    };
+  }
+
+  endpoints(): { id: WorkloadId; interfaceName: string; revision: number; programmed: boolean }[] {
+    return [...this.table.workloads()].map(({ id, interfaceName, revision }) => ({
+      id,
+      interfaceName,
+      revision,
+      programmed: this.awaiting.isProgrammed(id, revision),
+    }));
+  }
+
+  /** Stops; the kernel keeps what it has. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.awaiting.close();
+    await this.applying;
+  }
+
+  private schedule(delayMs: number): void {
+    this.wanted = true;
+    if (!this.inSync || this.closed || this.applying) return;
+    // A retry's delay gives way to news.
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.wanted = false;
+      this.applying = this.apply().finally(() => {
+        this.applying = undefined;
+        if (this.wanted) this.schedule(this.retryMs || Math.min(this.lastApplyMs, longestPauseMs));
+      });
+    }, delayMs);
+  }
+
+  private async apply(): Promise<void> {
+    const started = performance.now();
+    try {
+      const failures = await this.applyOnce();
+      this.applies++;
+      this.everApplied = true;
+      this.retryMs = 0;
+      this.lastError = '';
+      if (failures.length > 0) this.noteRouteFailures(failures);
+    } catch (error) {
+      this.noteFailure(error);
+    }
+    this.lastApplyMs = performance.now() - started;
+  }
+
+  private async applyOnce(): Promise<RouteFailure[]> {
+    if (this.tableUnknown) await this.readTable();
+    if (this.routesUnknown) {
+      this.routesUnknown = false;
+      this.routes.resync();
+    }
+    const changes = this.table.render();
+    this.renderRoutes(changes);
+    for (const { before, after } of changes) if (before && !after) this.awaiting.forget(before.id);
+    const failures = this.routes.removeStale();
+    await this.commitTable();
+    for (const { after } of changes) if (after) this.awaiting.applied(after.id, after.revision);
+    this.writeSwitches();
+    failures.push(...this.routes.addMissing());
+    this.awaiting.check((id) => this.explain(id, 0) === undefined);
+    return failures;
+  }
+
+  private async readTable(): Promise<void> {
+    this.tableUnknown = false;
+    const listing = await this.options.nft.listJson(`list table ${tableName}`);
+    if (listing.kind === 'failed' && listing.code !== 'ENOENT') {
+      this.tableUnknown = true;
+      throw new Error(`reading the table: ${listing.message}`);
+    }
+    const { ruleset } = this.table;
+    ruleset.rebase(listing.kind === 'ok' ? parseTable(listing.objects) : undefined);
+    if (this.everApplied && ruleset.isPending) {
+      this.repairs++;
+      this.log.warn('the table in the kernel was not as we left it; putting it right');
+    }
+  }
+
+  private async commitTable(): Promise<void> {
+    const { ruleset } = this.table;
+    if (!ruleset.isPending) return;
+    const transaction = ruleset.pending();
+    if (!transaction.isEmpty) {
+      const text = transaction.text();
+      this.log.trace({ text }, 'transaction');
+      const result = await this.options.nft.run(text);
+      if (result.kind === 'failed') {
+        // Our picture of the kernel may be the reason: read it before the next attempt.
+        this.tableUnknown = true;
+        const line = result.line === undefined ? undefined : text.split('\n')[result.line - 1]?.slice(0, 500);
+        throw new Error(`nftables refused the transaction: ${result.message}${line ? ` (${line})` : ''}`);
+      }
+    }
+    ruleset.committed();
+  }
+
+  private renderRoutes(changes: readonly EndpointChange[]): void {
+    for (const { before } of changes) {
+      for (const prefix of before?.addresses ?? []) this.routes.delete(prefix, before?.interfaceName ?? '');
+    }
+    for (const { after } of changes) {
+      for (const prefix of after?.addresses ?? []) this.routes.set(prefix, after?.interfaceName ?? '');
+    }
+  }
+
+  private writeSwitches(): void {
+    if (!this.everApplied) this.options.writeSwitches(hostSwitches);
+    for (const id of this.awaiting.incomplete()) {
+      const name = this.table.workload(id)?.interfaceName;
+      if (name === undefined || this.switched.has(name) || !this.routes.hasInterface(name)) continue;
+      this.options.writeSwitches(workloadSwitches(name));
+      this.switched.add(name);
+    }
+  }
+
+  private noteLink(event: Extract<MonitorEvent, { kind: 'link' | 'link-removed' }>): void {
+    const { name } = event.link;
+    if (event.kind === 'link-removed') this.switched.delete(name);
+    const touched = this.routes.onEvent(event);
+    const workload = this.table.workloadOn(name);
+    if (!workload || !(touched || event.kind === 'link-removed')) return;
+    this.awaiting.reopen(workload.id);
+    this.schedule(0);
+  }
+
+  /** Why the endpoint is not programmed; undefined when it is. */
+  private explain(id: WorkloadId, revision: number): string | undefined {
+    const workload = this.table.workload(id);
+    if (!this.inSync) return 'felix has not read the datastore yet';
+    if (!workload) return 'felix knows no such endpoint of this node';
+    if (workload.revision < revision) return `felix has it at revision ${workload.revision}`;
+    const { interfaceName, addresses } = workload;
+    if (!this.routes.hasInterface(interfaceName)) return `interface ${interfaceName} is not there, or is down`;
+    const missing = addresses.filter((prefix) => !this.routes.isProgrammed(prefix, interfaceName));
+    if (missing.length > 0) return `a route to ${interfaceName} could not be made`;
+    return this.lastError === '' ? undefined : this.lastError;
+  }
+
+  private noteForeignEdit(by: string): void {
+    this.log.warn({ by }, 'somebody edited our table');
+    this.tableUnknown = true;
+    this.schedule(0);
+  }
+
+  private noteRouteFailures(failures: readonly RouteFailure[]): void {
+    for (const { prefix, interfaceName, error } of failures) {
+      this.log.error({ prefix, interfaceName, error: error.message }, 'route not programmed');
+    }
+    this.failures += failures.length;
+    this.lastError = `${failures.length} routes could not be programmed`;
+    this.retry();
+  }
+
+  private noteFailure(error: unknown): void {
+    this.failures++;
+    this.lastError = error instanceof Error ? error.message : String(error);
+    this.log.error({ error: this.lastError, retryMs: this.retryMs }, 'apply failed');
+    this.retry();
+  }
+
+  private retry(): void {
+    this.retryMs = Math.min(Math.max(this.retryMs * 2, firstRetryMs), longestRetryMs);
+    this.wanted = true;
+  }
+}

@@ -1,0 +1,250 @@
+// Workload endpoints in the table: a few elements each, and chains that endpoints with equal policies share.
+
+import { formatAddress, widthOf } from '../../net/address.ts';
+import { familyOfPrefix } from '../../net/prefix.ts';
+import type { CalcWorkload, WorkloadId } from '../calc/output.ts';
+import { addressRangeKey, concat, interfaceKey, prefixKey } from '../nft/objects.ts';
+import type { Ruleset } from '../nft/ruleset.ts';
+import type { RulesConfig } from '../rules/config.ts';
+import type { Direction } from '../rules/names.ts';
+import { mergePrefixes } from '../rules/ranges.ts';
+import { dispatchMap, sets } from '../rules/static.ts';
+import { type RenderedTiers, renderTiers, type TiersSource } from '../rules/tiers.ts';
+import type { Policies } from './policies.ts';
+
+const directions = ['ingress', 'egress'] as const;
+
+/** One ordered list of policies and profiles, and the chains made of it. */
+interface PolicyList {
+  readonly source: TiersSource;
+  readonly owners: ReadonlySet<string>;
+  readonly users: Set<WorkloadId>;
+  rendered: ReadonlyMap<Direction, RenderedTiers>;
+}
+
+/** What became of an endpoint in one rendering. */
+export interface EndpointChange {
+  readonly before?: CalcWorkload;
+  readonly after?: CalcWorkload;
+}
+
+interface EndpointState {
+  readonly workload: CalcWorkload;
+  readonly list: string;
+}
+
+export class Endpoints {
+  private readonly ruleset: Ruleset;
+  private readonly policies: Policies;
+  private readonly states = new Map<WorkloadId, EndpointState>();
+  private readonly lists = new Map<string, PolicyList>();
+  private readonly listsByOwner = new Map<string, Set<string>>();
+  /** Chains and counters are shared: how many lists use each. */
+  private readonly chainUses = new Map<string, number>();
+  private readonly counterUses = new Map<string, number>();
+  /** Who an interface belongs to: the one that came last. */
+  private readonly interfaces = new Map<string, WorkloadId>();
+  private readonly received = new Map<WorkloadId, CalcWorkload | undefined>();
+
+  constructor(ruleset: Ruleset, policies: Policies) {
+    this.ruleset = ruleset;
+    this.policies = policies;
+  }
+
+  /** Undefined: gone. */
+  receive(id: WorkloadId, workload: CalcWorkload | undefined): void {
+    this.received.set(id, workload);
+  }
+
+  get size(): number {
+    return this.states.size;
+  }
+
+  workloads(): Iterable<CalcWorkload> {
+    return [...this.states.values()].map(({ workload }) => workload);
+  }
+
+  workloadOn(interfaceName: string): CalcWorkload | undefined {
+    const id = this.interfaces.get(interfaceName);
+    return id === undefined ? undefined : this.workload(id);
+  }
+
+  workload(id: WorkloadId): CalcWorkload | undefined {
+    return this.states.get(id)?.workload;
+  }
+
+  /** `reshaped`: policies and profiles, by key, that now have rules or Pass where they had none, or the reverse. */
+  render(reshaped: ReadonlySet<string>, config: RulesConfig): EndpointChange[] {
+    const affected = new Set<string>();
+    for (const owner of reshaped) for (const list of this.listsByOwner.get(owner) ?? []) affected.add(list);
+    for (const key of affected) this.renderList(key, config);
+    const changes = [...this.received].map(([id, after]): EndpointChange & { id: WorkloadId } => {
+      const before = this.states.get(id)?.workload;
+      return { id, ...(before && { before }), ...(after && { after }) };
+    });
+    this.received.clear();
+    // Those that go free their interface before it is given to another.
+    for (const { id, after } of changes) if (!after) this.remove(id);
+    for (const { id, after } of changes) if (after) this.write(id, after, config);
+    return changes;
+  }
+
+  renderAll(config: RulesConfig): void {
+    for (const key of this.lists.keys()) this.renderList(key, config);
+  }
+
+  private write(id: WorkloadId, workload: CalcWorkload, config: RulesConfig): void {
+    const old = this.states.get(id);
+    const key = listKey(workload);
+    if (old?.list !== key) this.joinList(key, workload, config);
+    this.states.set(id, { workload, list: key });
+    if (old) {
+      if (old.list !== key) this.leaveList(old.list, id);
+      this.removeElements(old.workload, workload);
+    }
+    this.interfaces.set(workload.interfaceName, id);
+    this.putElements(workload, key);
+  }
+
+  private remove(id: WorkloadId): void {
+    const state = this.states.get(id);
+    if (!state) return;
+    this.states.delete(id);
+    this.removeElements(state.workload, undefined);
+    this.leaveList(state.list, id);
+  }
+
+  private putElements(workload: CalcWorkload, list: string): void {
+    const name = interfaceKey(workload.interfaceName);
+    this.ruleset.putElement(sets.workloads.name, name);
+    this.putDispatch(workload.interfaceName, list);
+    for (const [set, key] of sourceKeys(workload)) this.ruleset.putElement(set, key);
+  }
+
+  private putDispatch(interfaceName: string, list: string): void {
+    for (const [direction, tiers] of this.lists.get(list)?.rendered ?? []) {
+      this.ruleset.putElement(dispatchMap(direction), interfaceKey(interfaceName), `goto ${tiers.entry}`);
+    }
+  }
+
+  /** What the endpoint had and, as `now`, has no longer. */
+  private removeElements(old: CalcWorkload, now: CalcWorkload | undefined): void {
+    const kept = new Set((now ? sourceKeys(now) : []).map(([set, key]) => `${set} ${key}`));
+    const owner = this.interfaces.get(old.interfaceName);
+    if (owner !== old.id) return;
+    for (const [set, key] of sourceKeys(old)) if (!kept.has(`${set} ${key}`)) this.ruleset.deleteElement(set, key);
+    if (now?.interfaceName === old.interfaceName) return;
+    this.interfaces.delete(old.interfaceName);
+    this.ruleset.deleteElement(sets.workloads.name, interfaceKey(old.interfaceName));
+    for (const direction of directions) {
+      this.ruleset.deleteElement(dispatchMap(direction), interfaceKey(old.interfaceName));
+    }
+  }
+
+  private joinList(key: string, workload: CalcWorkload, config: RulesConfig): void {
+    let list = this.lists.get(key);
+    if (!list) {
+      const { tiers, profiles } = workload;
+      list = { source: { tiers, profiles }, owners: ownersOf(workload), users: new Set(), rendered: new Map() };
+      this.lists.set(key, list);
+      for (const owner of list.owners) {
+        const lists = this.listsByOwner.get(owner);
+        if (lists) lists.add(key);
+        else this.listsByOwner.set(owner, new Set([key]));
+      }
+      this.renderList(key, config);
+    }
+    list.users.add(workload.id);
+  }
+
+  private leaveList(key: string, id: WorkloadId): void {
+    const list = this.lists.get(key);
+    if (!list) return;
+    list.users.delete(id);
+    if (list.users.size > 0) return;
+    this.lists.delete(key);
+    for (const owner of list.owners) {
+      const lists = this.listsByOwner.get(owner);
+      lists?.delete(key);
+      if (lists?.size === 0) this.listsByOwner.delete(owner);
+    }
+    for (const tiers of list.rendered.values()) this.release(tiers);
+  }
+
+  private renderList(key: string, config: RulesConfig): void {
+    const list = this.lists.get(key);
+    if (!list) return;
+    const before = list.rendered;
+    const rendered = new Map<Direction, RenderedTiers>();
+    for (const direction of directions) {
+      const shapes = {
+        policy: (id: string) => this.policies.shape({ kind: 'policy', id }, direction),
+        profileHasRules: (id: string) => this.policies.shape({ kind: 'profile', id }, direction).hasRules,
+      };
+      const tiers = renderTiers(direction, list.source, shapes, config);
+      this.retain(tiers);
+      rendered.set(direction, tiers);
+    }
+    list.rendered = rendered;
+    for (const tiers of before.values()) this.release(tiers);
+    for (const id of list.users) {
+      const interfaceName = this.states.get(id)?.workload.interfaceName;
+      if (interfaceName !== undefined && this.interfaces.get(interfaceName) === id)
+        this.putDispatch(interfaceName, key);
+    }
+  }
+
+  private retain(tiers: RenderedTiers): void {
+    for (const name of tiers.counters) if (increment(this.counterUses, name) === 1) this.ruleset.addCounter(name);
+    for (const chain of tiers.chains) {
+      if (increment(this.chainUses, chain.name) === 1) this.ruleset.setChain(chain);
+    }
+  }
+
+  private release(tiers: RenderedTiers): void {
+    for (const { name } of tiers.chains) if (decrement(this.chainUses, name) === 0) this.ruleset.deleteChain(name);
+    for (const name of tiers.counters) if (decrement(this.counterUses, name) === 0) this.ruleset.deleteCounter(name);
+  }
+}
+
+/** Equal for endpoints that get the same chains. */
+function listKey({ tiers, profiles }: CalcWorkload): string {
+  return JSON.stringify([tiers.map((t) => [t.name, t.defaultAction, t.ingress, t.egress]), profiles]);
+}
+
+function ownersOf({ tiers, profiles }: CalcWorkload): Set<string> {
+  const owners = new Set(profiles.map((name) => `profile ${name}`));
+  for (const tier of tiers) for (const id of [...tier.ingress, ...tier.egress]) owners.add(`policy ${id}`);
+  return owners;
+}
+
+/** Elements of the anti-spoofing sets. */
+function sourceKeys(workload: CalcWorkload): [set: string, key: string][] {
+  const name = interfaceKey(workload.interfaceName);
+  const keys: [string, string][] = [];
+  for (const prefix of workload.addresses) {
+    const family = familyOfPrefix(prefix);
+    const isHost = prefix.length === widthOf(family);
+    const set = isHost ? sets[`sources${family}`] : sets[`sourcePrefixes${family}`];
+    keys.push([set.name, concat(name, isHost ? formatAddress(prefix.address) : prefixKey(prefix))]);
+  }
+  for (const family of [4, 6] as const) {
+    for (const { first, last } of mergePrefixes(workload.allowedSourcePrefixes, family)) {
+      keys.push([sets[`sourcePrefixes${family}`].name, concat(name, addressRangeKey(first, last))]);
+    }
+  }
+  return keys;
+}
+
+function increment(uses: Map<string, number>, name: string): number {
+  const count = (uses.get(name) ?? 0) + 1;
+  uses.set(name, count);
+  return count;
+}
+
+function decrement(uses: Map<string, number>, name: string): number {
+  const count = (uses.get(name) ?? 0) - 1;
+  if (count > 0) uses.set(name, count);
+  else uses.delete(name);
+  return count;
+}

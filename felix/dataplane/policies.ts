@@ -1,0 +1,162 @@
+// Policies and profiles in the table: their chains, lookup maps and counters.
+
+import type { CalcPolicy, CalcProfile, CalcRule, IpSetId, PolicyId } from '../calc/output.ts';
+import type { Ruleset } from '../nft/ruleset.ts';
+import type { RulesConfig } from '../rules/config.ts';
+import type { SetParts } from '../rules/match.ts';
+import { type Direction, policyChain, profileChain } from '../rules/names.ts';
+import { type ChainSource, type RenderedChain, renderRules } from '../rules/policy.ts';
+import type { PolicyShape } from '../rules/tiers.ts';
+
+const directions = ['ingress', 'egress'] as const;
+
+/** A policy or a profile; the two differ in name only. */
+export type RuleOwner =
+  | { readonly kind: 'policy'; readonly id: PolicyId }
+  | { readonly kind: 'profile'; readonly id: string };
+
+interface OwnerState {
+  readonly owner: RuleOwner;
+  readonly source: CalcPolicy | CalcProfile;
+  readonly staged: boolean;
+  readonly rendered: Map<Direction, RenderedChain>;
+  readonly usedSets: ReadonlySet<IpSetId>;
+}
+
+const keyOf = (owner: RuleOwner): string => `${owner.kind} ${owner.id}`;
+const absent: PolicyShape = { hasRules: false, canPass: false, staged: false };
+
+export class Policies {
+  private readonly ruleset: Ruleset;
+  private readonly parts: SetParts;
+  private readonly states = new Map<string, OwnerState>();
+  private readonly users = new Map<IpSetId, Set<string>>();
+  private readonly received = new Map<string, { owner: RuleOwner; source: CalcPolicy | CalcProfile | undefined }>();
+
+  constructor(ruleset: Ruleset, parts: SetParts) {
+    this.ruleset = ruleset;
+    this.parts = parts;
+  }
+
+  /** Undefined: gone. */
+  receive(owner: RuleOwner, source: CalcPolicy | CalcProfile | undefined): void {
+    this.received.set(keyOf(owner), { owner, source });
+  }
+
+  shape(owner: RuleOwner, direction: Direction): PolicyShape {
+    const state = this.states.get(keyOf(owner));
+    if (!state) return absent;
+    const rendered = state.rendered.get(direction);
+    return { hasRules: rendered !== undefined, canPass: rendered?.canPass ?? false, staged: state.staged };
+  }
+
+  get size(): number {
+    return this.states.size;
+  }
+
+  /** Renders what was received and whatever uses these IP sets; returns those that endpoints must look at again. */
+  render(changedSets: ReadonlySet<IpSetId>, config: RulesConfig): Set<string> {
+    const reshaped = new Set<string>();
+    const dirty = new Map(this.received);
+    this.received.clear();
+    for (const id of changedSets) {
+      for (const key of this.users.get(id) ?? []) {
+        const state = this.states.get(key);
+        if (state && !dirty.has(key)) dirty.set(key, state);
+      }
+    }
+    for (const [key, { owner, source }] of dirty) {
+      const before = directions.map((direction) => this.shape(owner, direction));
+      if (source) this.write(key, owner, source, config);
+      else this.remove(key);
+      const after = directions.map((direction) => this.shape(owner, direction));
+      if (before.some((shape, i) => !sameShape(shape, after[i] ?? absent))) reshaped.add(key);
+    }
+    return reshaped;
+  }
+
+  /** Renders everything anew: the configuration changed. */
+  renderAll(config: RulesConfig): Set<string> {
+    for (const [key, state] of this.states) if (!this.received.has(key)) this.received.set(key, state);
+    return this.render(new Set(), config);
+  }
+
+  private write(key: string, owner: RuleOwner, source: CalcPolicy | CalcProfile, config: RulesConfig): void {
+    const old = this.states.get(key);
+    const staged = 'staged' in source && source.staged;
+    const usedSets = setsUsedBy(source);
+    const rendered = new Map<Direction, RenderedChain>();
+    for (const direction of directions) {
+      const rules = source[direction];
+      if (rules.length > 0) {
+        const chain = renderRules(chainSource(owner, direction, rules, staged), this.parts, config);
+        rendered.set(direction, chain);
+        this.put(chain);
+      }
+      this.forget(old?.rendered.get(direction), rendered.get(direction));
+    }
+    this.index(key, old?.usedSets, usedSets);
+    this.states.set(key, { owner, source, staged, rendered, usedSets });
+  }
+
+  private remove(key: string): void {
+    const state = this.states.get(key);
+    if (!state) return;
+    for (const chain of state.rendered.values()) this.forget(chain, undefined);
+    this.index(key, state.usedSets, new Set());
+    this.states.delete(key);
+  }
+
+  private put(rendered: RenderedChain): void {
+    for (const counter of rendered.counters) this.ruleset.addCounter(counter);
+    for (const { declaration, elements } of rendered.maps) {
+      this.ruleset.addSet(declaration);
+      this.ruleset.setElements(declaration.name, elements);
+    }
+    this.ruleset.setChain(rendered.chain);
+  }
+
+  /** Deletes what the old rendering had and the new one has not. */
+  private forget(old: RenderedChain | undefined, now: RenderedChain | undefined): void {
+    if (!old) return;
+    if (!now) this.ruleset.deleteChain(old.chain.name);
+    const maps = new Set(now?.maps.map((map) => map.declaration.name));
+    for (const { declaration } of old.maps) if (!maps.has(declaration.name)) this.ruleset.deleteSet(declaration.name);
+    const counters = new Set(now?.counters);
+    for (const counter of old.counters) if (!counters.has(counter)) this.ruleset.deleteCounter(counter);
+  }
+
+  private index(key: string, before: ReadonlySet<IpSetId> | undefined, after: ReadonlySet<IpSetId>): void {
+    for (const id of before ?? []) {
+      if (after.has(id)) continue;
+      const users = this.users.get(id);
+      users?.delete(key);
+      if (users?.size === 0) this.users.delete(id);
+    }
+    for (const id of after) {
+      const users = this.users.get(id);
+      if (users) users.add(key);
+      else this.users.set(id, new Set([key]));
+    }
+  }
+}
+
+function chainSource(owner: RuleOwner, direction: Direction, rules: readonly CalcRule[], staged: boolean): ChainSource {
+  const name = owner.kind === 'policy' ? policyChain(direction, owner.id) : profileChain(direction, owner.id);
+  return { name, rules, staged, owner: owner.id };
+}
+
+function setsUsedBy(source: CalcPolicy | CalcProfile): Set<IpSetId> {
+  const used = new Set<IpSetId>();
+  for (const rule of [...source.ingress, ...source.egress]) {
+    for (const side of [rule.source, rule.destination]) {
+      for (const list of [side.ipSets, side.notIpSets, side.namedPortSets, side.notNamedPortSets]) {
+        for (const id of list) used.add(id);
+      }
+    }
+  }
+  return used;
+}
+
+const sameShape = (a: PolicyShape, b: PolicyShape): boolean =>
+  a.hasRules === b.hasRules && a.canPass === b.canPass && a.staged === b.staged;

@@ -1,0 +1,90 @@
+// Reads what the kernel has of our table out of libnftables' JSON listing, into the texts that objects.ts makes.
+
+import { formatAddress, parseAddress } from '../../net/address.ts';
+import type { BaseHook, Chain, HookName, KeyType, Rule, SetDeclaration, TableState } from './objects.ts';
+
+/** Objects of `nft -j list table inet twill`; rules come with their comment only, which names their text. */
+export function parseTable(objects: readonly Readonly<Record<string, unknown>>[]): TableState {
+  const chains = new Map<string, Chain & { rules: Rule[] }>();
+  const sets = new Map<string, { declaration: SetDeclaration; elements: Map<string, string> }>();
+  const counters = new Set<string>();
+  for (const object of objects) {
+    const [kind, value] = Object.entries(object)[0] ?? [];
+    if (!isRecord(value)) continue;
+    const name = String(value['name']);
+    if (kind === 'chain') {
+      const base = parseHook(value);
+      chains.set(name, { name, rules: [], ...(base && { base }) });
+    } else if (kind === 'rule') {
+      chains.get(String(value['chain']))?.rules.push({ text: '', comment: String(value['comment'] ?? '') });
+    } else if (kind === 'counter') counters.add(name);
+    else if (kind === 'set' || kind === 'map') sets.set(name, parseSet(name, value));
+  }
+  return { chains, sets, counters };
+}
+
+function parseHook(chain: Readonly<Record<string, unknown>>): BaseHook | undefined {
+  const { type, hook, prio } = chain;
+  if (typeof hook !== 'string') return undefined;
+  // Any other text or a drop policy is not what we wrote; the comparison finds the difference.
+  return { type: type as BaseHook['type'], hook: hook as HookName, priority: Number(prio) };
+}
+
+function parseSet(
+  name: string,
+  value: Readonly<Record<string, unknown>>,
+): { declaration: SetDeclaration; elements: Map<string, string> } {
+  const key = (Array.isArray(value['type']) ? value['type'] : [value['type']]) as KeyType[];
+  const flags = Array.isArray(value['flags']) ? value['flags'] : [value['flags']];
+  const mapped = value['map'];
+  const declaration: SetDeclaration = {
+    name,
+    key,
+    interval: flags.includes('interval'),
+    ...((mapped === 'verdict' || mapped === 'counter') && { value: mapped }),
+  };
+  const elements = new Map<string, string>();
+  for (const element of Array.isArray(value['elem']) ? value['elem'] : []) {
+    if (mapped === undefined) elements.set(keyText(element, key), '');
+    else if (Array.isArray(element)) elements.set(keyText(element[0], key), valueText(element[1]));
+  }
+  return { declaration, elements };
+}
+
+function keyText(element: unknown, types: readonly KeyType[]): string {
+  if (isRecord(element)) {
+    // {elem: {val, counter…}}: somebody gave the element more than a key.
+    if (isRecord(element['elem'])) return keyText(element['elem']['val'], types);
+    const fields = element['concat'];
+    if (Array.isArray(fields)) return fields.map((field, i) => fieldText(field, types[i])).join(' . ');
+  }
+  return fieldText(element, types[0]);
+}
+
+function fieldText(field: unknown, type: KeyType | undefined): string {
+  if (isRecord(field)) {
+    const { prefix, range } = field;
+    if (isRecord(prefix)) return `${fieldText(prefix['addr'], type)}/${String(prefix['len'])}`;
+    if (Array.isArray(range)) return `${fieldText(range[0], type)}-${fieldText(range[1], type)}`;
+  }
+  const text = String(field);
+  if (type === 'ifname') return `"${text}"`;
+  if (type === 'ipv6_addr') {
+    const address = parseAddress(text);
+    return address === undefined ? text : formatAddress(address);
+  }
+  return text;
+}
+
+function valueText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (!isRecord(value)) return String(value);
+  for (const verb of ['goto', 'jump']) {
+    const target = value[verb];
+    if (isRecord(target)) return `${verb} ${String(target['target'])}`;
+  }
+  return Object.keys(value)[0] ?? '';
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

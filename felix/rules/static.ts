@@ -1,0 +1,155 @@
+// The part of the table that does not depend on policies or endpoints: hooks, conntrack, dispatch, anti-spoofing, NAT.
+//
+//   prerouting (-300)   packets of workloads: known interface and own source address, else drop
+//   forward (-11)       what workloads send: egress policy      ┐ two chains on one hook: `accept` in the first goes on
+//   forward (-10)       what workloads receive: ingress policy  ┘ to the second, so allowing needs no mark
+//   input (-11, -10)    what workloads send to this node: egress policy, then DefaultEndpointToHostAction
+//   output (-10)        what this node sends to its workloads: allowed when the interface is known
+//   postrouting (99)    natOutgoing
+//
+// Priorities: before iptables' and Docker's filter chains (0), so what we drop they never see; a packet that we accept
+// still passes theirs, because in nftables only a drop is final. NAT before kube-proxy's and iptables' srcnat (100): the
+// first chain to translate a flow decides. Only a flow's first packet reaches a NAT chain, and only that one reaches
+// policy: replies and later packets end at the first rule.
+
+import { type Chain, concat, type Rule, type SetDeclaration } from '../nft/objects.ts';
+import type { RulesConfig } from './config.ts';
+import type { Direction } from './names.ts';
+
+export const sets = {
+  /** iifname → goto a tiers chain. */
+  egress: { name: 'egress-by-interface', key: ['ifname'], interval: false, value: 'verdict' },
+  /** oifname → goto a tiers chain. */
+  ingress: { name: 'ingress-by-interface', key: ['ifname'], interval: false, value: 'verdict' },
+  workloads: { name: 'workload-interfaces', key: ['ifname'], interval: false },
+  sources4: { name: 'workload-sources4', key: ['ifname', 'ipv4_addr'], interval: false },
+  sources6: { name: 'workload-sources6', key: ['ifname', 'ipv6_addr'], interval: false },
+  /** allowSpoofedSourcePrefixes. */
+  sourcePrefixes4: { name: 'workload-source-prefixes4', key: ['ifname', 'ipv4_addr'], interval: true },
+  sourcePrefixes6: { name: 'workload-source-prefixes6', key: ['ifname', 'ipv6_addr'], interval: true },
+  natSources4: { name: 'nat-outgoing4', key: ['ipv4_addr'], interval: true },
+  natSources6: { name: 'nat-outgoing6', key: ['ipv6_addr'], interval: true },
+  natExclusions4: { name: 'nat-exclusions4', key: ['ipv4_addr'], interval: true },
+  natExclusions6: { name: 'nat-exclusions6', key: ['ipv6_addr'], interval: true },
+} as const satisfies Record<string, SetDeclaration>;
+
+export const dropCounters = {
+  source: 'drop/foreign-source-or-interface',
+  invalid: 'drop/conntrack-invalid',
+  unknown: 'drop/unknown-interface',
+  toHost: 'drop/workload-to-host',
+} as const;
+
+export const dispatchMap = (direction: Direction): string => sets[direction].name;
+
+// Router and neighbour discovery and multicast listener messages: RFC 4861 §4, RFC 2710 §3, RFC 3810 §5.
+const neighbourDiscovery = 'icmpv6 type { 130, 131, 132, 133, 135, 136, 143 }';
+const established: Rule = { text: 'ct state established,related accept', comment: 'flows that policy let in' };
+
+const filter = (hook: 'forward' | 'input' | 'output', priority: number) =>
+  ({ type: 'filter', hook, priority }) as const;
+
+export function staticChains(config: RulesConfig): Chain[] {
+  return [
+    {
+      name: 'prerouting',
+      base: { type: 'filter', hook: 'prerouting', priority: -300 },
+      rules: fromWorkloads(config, 'goto source-check'),
+    },
+    { name: 'source-check', rules: sourceCheckRules() },
+    {
+      name: 'forward-egress',
+      base: filter('forward', -11),
+      rules: [established, ...fromWorkloads(config, 'goto egress')],
+    },
+    {
+      name: 'forward-ingress',
+      base: filter('forward', -10),
+      rules: [established, ...toWorkloads(config, 'goto ingress')],
+    },
+    {
+      name: 'input-egress',
+      base: filter('input', -11),
+      rules: [established, ...fromWorkloads(config, 'goto to-host-egress')],
+    },
+    {
+      name: 'input-to-host',
+      base: filter('input', -10),
+      rules: [established, ...fromWorkloads(config, 'goto to-host')],
+    },
+    {
+      name: 'output-ingress',
+      base: filter('output', -10),
+      rules: [established, ...toWorkloads(config, 'goto from-host')],
+    },
+    { name: 'egress', rules: dispatchRules('egress', 'iifname', config) },
+    { name: 'ingress', rules: dispatchRules('ingress', 'oifname', config) },
+    {
+      name: 'to-host-egress',
+      rules: [
+        { text: `${neighbourDiscovery} accept`, comment: 'neighbour discovery' },
+        { text: 'goto egress', comment: '' },
+      ],
+    },
+    { name: 'to-host', rules: toHostRules(config) },
+    {
+      name: 'from-host',
+      rules: [
+        { text: `oifname @${sets.workloads.name} accept`, comment: 'a node may reach its own workloads' },
+        { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
+      ],
+    },
+    { name: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: 99 }, rules: natRules(config) },
+  ];
+}
+
+const fromWorkloads = (config: RulesConfig, verdict: string): Rule[] =>
+  config.interfacePrefixes.map((prefix) => ({ text: `iifname "${prefix}*" ${verdict}`, comment: 'from a workload' }));
+
+const toWorkloads = (config: RulesConfig, verdict: string): Rule[] =>
+  config.interfacePrefixes.map((prefix) => ({ text: `oifname "${prefix}*" ${verdict}`, comment: 'to a workload' }));
+
+function sourceCheckRules(): Rule[] {
+  const { sources4, sources6, sourcePrefixes4, sourcePrefixes6, workloads } = sets;
+  return [
+    { text: `${concat('iifname', 'ip saddr')} @${sources4.name} accept`, comment: 'own address' },
+    { text: `${concat('iifname', 'ip6 saddr')} @${sources6.name} accept`, comment: 'own address' },
+    { text: `${concat('iifname', 'ip saddr')} @${sourcePrefixes4.name} accept`, comment: 'allowed source prefix' },
+    { text: `${concat('iifname', 'ip6 saddr')} @${sourcePrefixes6.name} accept`, comment: 'allowed source prefix' },
+    {
+      text: `ip6 saddr { ::, fe80::/10 } ${neighbourDiscovery} iifname @${workloads.name} accept`,
+      comment: 'neighbour discovery',
+    },
+    { text: `counter name "${dropCounters.source}" drop`, comment: 'foreign source address, or unknown interface' },
+  ];
+}
+
+function dispatchRules(direction: Direction, field: 'iifname' | 'oifname', config: RulesConfig): Rule[] {
+  const invalid = { text: `ct state invalid counter name "${dropCounters.invalid}" drop`, comment: 'no flow of ours' };
+  return [
+    ...(config.dropInvalid ? [invalid] : []),
+    { text: `${field} vmap @${dispatchMap(direction)}`, comment: 'the endpoint’s policies' },
+    { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
+  ];
+}
+
+function toHostRules({ endpointToHostAction }: RulesConfig): Rule[] {
+  const discovery = { text: `${neighbourDiscovery} accept`, comment: 'neighbour discovery' };
+  if (endpointToHostAction !== 'drop') {
+    return [{ text: endpointToHostAction, comment: 'DefaultEndpointToHostAction' }];
+  }
+  return [discovery, { text: `counter name "${dropCounters.toHost}" drop`, comment: 'DefaultEndpointToHostAction' }];
+}
+
+function natRules({ nat }: RulesConfig): Rule[] {
+  const ports = nat.ports ? ` to :${nat.ports}` : '';
+  const random = nat.random ? ' fully-random' : '';
+  return ([4, 6] as const).map((family): Rule => {
+    const ip = family === 4 ? 'ip' : 'ip6';
+    const match = `${ip} saddr @${sets[`natSources${family}`].name} ${ip} daddr != @${sets[`natExclusions${family}`].name}`;
+    const fixed = family === 4 && nat.address !== undefined;
+    const action = fixed ? `snat ip to ${nat.address}${nat.ports ? `:${nat.ports}` : ''}` : `masquerade${ports}`;
+    const protocols = nat.ports ? 'meta l4proto { 6, 17, 132 } ' : '';
+    return { text: `${match} ${protocols}${action}${random}`, comment: 'natOutgoing' };
+  });
+}
