@@ -80,6 +80,8 @@ export interface PeerSettings {
   /** Own AS number may occur this often in a received AS_PATH. */
   readonly allowedOwnAsns: number;
   readonly gracefulRestart: boolean;
+  /** Seconds that this peer should keep our routes while we restart; undefined: the speaker's. */
+  readonly restartTimeSec?: number;
   /** Seconds that we keep a restarting peer's routes at most; undefined: what it asks for. */
   readonly maxRestartTimeSec?: number;
   readonly addPathSend: boolean;

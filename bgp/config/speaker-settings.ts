@@ -1,0 +1,107 @@
+// Resources → what this node's speaker is to do. A pure function: Speaker.configure() finds what changed.
+//
+//     Node, BGPConfiguration ──► identity, listeners ─┐
+//     BGPPeer, mesh, BGPFilter, IPPool ──► peers      ├──► SpeakerSettings, and what was wrong on the way
+//     confirmed block affinities ──► originate        ─┘
+//
+// A resource that is wrong or incomplete loses its own effect and takes nobody else's with it.
+
+import { formatIpv4, type Ipv4 } from '../../net/address.ts';
+import { comparePrefixes, type Prefix, parsePrefix, prefixCovers } from '../../net/prefix.ts';
+import type { Community, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
+import { parseCommunity, poolExportRules } from './filters.ts';
+import { allNodeFacts, type NodeFacts } from './node-facts.ts';
+import { peersOf } from './peers.ts';
+import type { BgpResources, ConfigProblem } from './resources.ts';
+
+export type { BgpResources, ConfigProblem } from './resources.ts';
+
+/** The kernel's number for "routes of twill's bgp"; see ARCHITECTURE.md. */
+export const bgpRouteProtocol = 81;
+const mainTable = 254;
+const defaultRoutePriority = 1024;
+const restartTimeSec = 120;
+const maxPaths = 16;
+
+export interface SettingsResult {
+  /** Undefined: this node takes no part in BGP, or cannot yet. */
+  readonly settings: SpeakerSettings | undefined;
+  readonly problems: readonly ConfigProblem[];
+}
+
+export function speakerSettings(resources: BgpResources, nodeName: string): SettingsResult {
+  const nodes = allNodeFacts(resources);
+  const self = nodes.get(nodeName);
+  if (!self || (self.address4 === undefined && self.address6 === undefined)) {
+    return { settings: undefined, problems: [nodeProblem(resources, nodeName)] };
+  }
+  const common = resources.configurations.get('default')?.spec;
+  const { peers, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
+  const settings: SpeakerSettings = {
+    routerId: routerIdOf(self),
+    asn: self.asn,
+    ...(self.clusterId === undefined ? {} : { clusterId: self.clusterId }),
+    listen: listenersOf(self, common?.bindMode === 'NodeIP'),
+    peers,
+    dynamicPeers: [],
+    originate: originated(resources, nodeName),
+    fib: {
+      table: mainTable,
+      protocol: bgpRouteProtocol,
+      priority: common?.ipv4NormalRoutePriority ?? defaultRoutePriority,
+      only: [],
+    },
+    maxPaths,
+    gracefulRestart: { restartTimeSec },
+  };
+  return { settings, problems };
+}
+
+function nodeProblem(resources: BgpResources, nodeName: string): ConfigProblem {
+  const resource = `Node/${nodeName}`;
+  const node = resources.nodes.get(nodeName);
+  if (!node) return { resource, field: '', problem: 'does not exist, so this node takes no part in BGP' };
+  if (!node.spec.bgp) return { resource, field: 'spec.bgp', problem: 'is missing, so this node takes no part in BGP' };
+  return {
+    resource,
+    field: 'spec.bgp.ipv4Address',
+    problem: 'is missing, and so is ipv6Address: no address to peer from',
+  };
+}
+
+/** The IPv4 address; without one, a hash of the name (FNV-1a), which is stable and as good as unique in an AS. */
+export function routerIdOf({ address4, name }: Pick<NodeFacts, 'address4' | 'name'>): Ipv4 {
+  if (typeof address4 === 'number') return address4;
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash === 0 ? 1 : hash;
+}
+
+function listenersOf({ address4, address6, port }: NodeFacts, nodeAddressOnly: boolean): ListenSettings[] {
+  const listeners: ListenSettings[] = [];
+  if (address4 !== undefined) listeners.push({ address: nodeAddressOnly ? address4 : 0, port });
+  if (address6 !== undefined) listeners.push({ address: nodeAddressOnly ? address6 : 0n, port });
+  return listeners;
+}
+
+function originated(resources: BgpResources, nodeName: string): OriginatedRoute[] {
+  const common = resources.configurations.get('default')?.spec;
+  const own = resources.configurations.get(`node.${nodeName}`)?.spec;
+  const named = new Map(
+    [...(common?.communities ?? []), ...(own?.communities ?? [])].map((one) => [one.name, one.value]),
+  );
+  const advertisements = (own?.prefixAdvertisements ?? common?.prefixAdvertisements ?? []).flatMap((one) => {
+    const prefix = parsePrefix(one.cidr);
+    const texts = (one.communities ?? []).flatMap((text) => (text.includes(':') ? text : (named.get(text) ?? [])));
+    return prefix ? [{ prefix, communities: texts.map(parseCommunity) }] : [];
+  });
+  const communitiesOf = (block: Prefix): Community[] =>
+    advertisements.flatMap(({ prefix, communities }) => (prefixCovers(prefix, block) ? communities : []));
+  return [...resources.blocks]
+    .sort(comparePrefixes)
+    .map((prefix) => ({ prefix, blackhole: true, communities: communitiesOf(prefix) }));
+}
+
+/** For logs: "64512, router id 10.0.0.1, 3 peers, 2 blocks". */
+export const describeSettings = ({ asn, routerId, peers, originate }: SpeakerSettings): string =>
+  `AS ${asn}, router id ${formatIpv4(routerId)}, ${peers.length} peers, ${originate.length} blocks`;
