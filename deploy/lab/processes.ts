@@ -51,6 +51,9 @@ export function logTail(service: Pick<Service, 'name'>, lines = 5): string {
   }
 }
 
+/** Set when the lab ends: nothing is to be started again. */
+let ending = false;
+
 /** A service that is started again a moment after it ended, as systemd would with Restart=always. */
 export class Kept {
   readonly service: Service;
@@ -76,7 +79,7 @@ export class Kept {
     const running = start(this.service);
     void running.ended.then(async () => {
       await sleep(restartAfterMs);
-      if (this.#stopped) return;
+      if (this.#stopped || ending) return;
       this.restarts++;
       this.#running = this.#launch(restartAfterMs);
     });
@@ -110,11 +113,15 @@ export function kill(pids: readonly number[], signal: NodeJS.Signals = 'SIGKILL'
 
 /** Ends every process of the lab, and returns when the last one is gone. */
 export async function endAllProcesses(): Promise<number> {
+  ending = true;
   const seen = new Set<number>();
   // Again until none is left: one of them may be starting another right now.
   for (;;) {
     const pids = markedProcesses().filter((pid) => startTimeOf(pid) !== undefined);
-    if (pids.length === 0) return seen.size;
+    if (pids.length === 0) {
+      ending = false;
+      return seen.size;
+    }
     for (const pid of pids) seen.add(pid);
     kill(pids);
     await sleep(20);

@@ -1,0 +1,111 @@
+// The datastore and the nodes' agents, started as a host would start them, and kept running as systemd would.
+
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { callControl, somebodyListens } from '../../runtime/control.ts';
+import { labDirectory } from './journal.ts';
+import { familyOf, Kept, logTail, type Service, start } from './processes.ts';
+import { must, waitFor } from './shell.ts';
+import { type LabNode, nodes, store } from './topology.ts';
+
+/** The built executables: beside the lab's own bundle, or found from the sources. */
+const binDirectory = ['../bin', '../../dist/bin']
+  .map((path) => join(dirname(fileURLToPath(import.meta.url)), path))
+  .find((directory) => existsSync(join(directory, 'twill-node')));
+
+export function executable(name: string): string {
+  if (binDirectory === undefined) throw new Error('dist/bin is empty: run `npm run build`');
+  return join(binDirectory, name);
+}
+
+export const datastoreSocket = join(labDirectory, 'datastore.sock');
+export const datastoreEndpoint = `unix:${datastoreSocket}`;
+export const runDirectoryOf = (node: string): string => join(labDirectory, node);
+
+export const restartAfterMs = 500;
+
+export async function startDatastore(): Promise<void> {
+  const service: Service = {
+    name: 'datastore',
+    inside: store.name,
+    command: [
+      executable('twill-datastore'),
+      '--listen',
+      datastoreEndpoint,
+      '--data-dir',
+      join(labDirectory, 'datastore'),
+    ],
+  };
+  start(service);
+  const up = await waitFor(async () => existsSync(datastoreSocket), { timeoutMs: 10_000 });
+  if (!up) throw new Error(`twill-datastore does not serve ${datastoreSocket}: ${logTail(service)}`);
+}
+
+/** `twillctl …` against the lab's datastore. */
+export const twillctl = (words: readonly string[]): Promise<string> =>
+  must([executable('twillctl'), ...words], { environment: { ETCD_ENDPOINTS: datastoreEndpoint } });
+
+export class NodeAgent {
+  readonly node: LabNode;
+  readonly #kept: Kept;
+
+  constructor(node: LabNode) {
+    this.node = node;
+    mkdirSync(runDirectoryOf(node.name), { recursive: true });
+    this.#kept = new Kept(
+      {
+        name: node.name,
+        inside: node.name,
+        command: [executable('twill-node')],
+        environment: {
+          NODENAME: node.name,
+          TWILL_RUN_DIR: runDirectoryOf(node.name),
+          TWILL_STATE_DIR: join(runDirectoryOf(node.name), 'state'),
+          ETCD_ENDPOINTS: datastoreEndpoint,
+        },
+      },
+      restartAfterMs,
+    );
+  }
+
+  /** The supervisor and its children, right now. */
+  processes(): number[] {
+    return familyOf(this.#kept.pid);
+  }
+
+  get restarts(): number {
+    return this.#kept.restarts;
+  }
+
+  /** Leaves it running for good when the lab ends: nobody starts it again. */
+  release(): void {
+    this.#kept.release();
+  }
+
+  /** True when felix has written the policy it knows, BGP is configured, and the CNI socket answers. */
+  async ready(): Promise<boolean> {
+    const directory = runDirectoryOf(this.node.name);
+    const children = await Promise.all(
+      ['felix.sock', 'bgp.sock'].map((socket) =>
+        callControl(join(directory, socket), '/v1/status', { timeoutMs: 2000 }),
+      ),
+    );
+    const said = children.every((status) => (status as { readonly ready?: boolean }).ready === true);
+    return said && (await somebodyListens(join(directory, 'cni.sock')));
+  }
+
+  logTail(): string {
+    return logTail(this.#kept.service, 8);
+  }
+}
+
+export async function startAgents(): Promise<readonly NodeAgent[]> {
+  const agents = nodes.map((node) => new NodeAgent(node));
+  for (const agent of agents) {
+    if (!(await waitFor(() => agent.ready(), { timeoutMs: 20_000, everyMs: 200 }))) {
+      throw new Error(`twill-node on ${agent.node.name} does not become ready: ${agent.logTail()}`);
+    }
+  }
+  return agents;
+}
