@@ -51,8 +51,8 @@ export function logTail(service: Pick<Service, 'name'>, lines = 5): string {
   }
 }
 
-/** Set when the lab ends: nothing is to be started again. */
-let ending = false;
+/** Counts the ends of labs in this process: what belonged to an ended one is not started again. */
+let ends = 0;
 
 /** A service that is started again a moment after it ended, as systemd would with Restart=always. */
 export class Kept {
@@ -77,9 +77,10 @@ export class Kept {
 
   #launch(restartAfterMs: number): Running {
     const running = start(this.service);
+    const endsBefore = ends;
     void running.ended.then(async () => {
       await sleep(restartAfterMs);
-      if (this.#stopped || ending) return;
+      if (this.#stopped || ends !== endsBefore) return;
       this.restarts++;
       this.#running = this.#launch(restartAfterMs);
     });
@@ -113,15 +114,12 @@ export function kill(pids: readonly number[], signal: NodeJS.Signals = 'SIGKILL'
 
 /** Ends every process of the lab, and returns when the last one is gone. */
 export async function endAllProcesses(): Promise<number> {
-  ending = true;
+  ends++;
   const seen = new Set<number>();
   // Again until none is left: one of them may be starting another right now.
   for (;;) {
     const pids = markedProcesses().filter((pid) => startTimeOf(pid) !== undefined);
-    if (pids.length === 0) {
-      ending = false;
-      return seen.size;
-    }
+    if (pids.length === 0) return seen.size;
     for (const pid of pids) seen.add(pid);
     kill(pids);
     await sleep(20);
