@@ -1,0 +1,168 @@
+// The felix child: the datastore's changes → calculation graph → dataplane, and its control API.
+//
+//   syncer ──RawUpdate──► calc graph ──flush()──► dataplane ──► nftables, routes, switches
+//                                                   ▲
+//                    kernel events, periodic resync ┘
+//
+// Ending it, in whatever way, leaves the kernel as it is.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { openStore } from '../datastore/etcd.ts';
+import type { KvError } from '../datastore/kv.ts';
+import { resourcePrefix } from '../datastore/model/index.ts';
+import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../datastore/syncer.ts';
+import { kindsInGraph } from '../felix/calc/fail-closed.ts';
+import { type CalcGraph, createCalcGraph } from '../felix/calc/graph.ts';
+import { Dataplane } from '../felix/dataplane/dataplane.ts';
+import { metricsText } from '../felix/dataplane/metrics.ts';
+import { Monitor } from '../linux/monitor.ts';
+import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
+import { openNftables } from '../linux/nftables.ts';
+import { writeSysctlsIfPresent } from '../linux/sysctl.ts';
+import { ControlError, type ControlRequest, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
+import { createLogger, type Logger } from '../runtime/log.ts';
+import { felixSocket, type NodeOptions } from './options.ts';
+import { onSupervisorGone } from './supervisor.ts';
+
+const felixConfigFile = '/etc/calico/felix.cfg';
+/** Learned routes belong to the bgp child, and may be a million. */
+const bgpRouteProtocol = 81;
+/** Should an event ever be missed: everything is compared with the kernel this often. */
+const resyncIntervalMs = 90_000;
+
+/** Runs until a signal comes or the supervisor is gone. */
+export async function runFelix(options: NodeOptions): Promise<void> {
+  const log = createLogger('felix', options.logLevel);
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    onSupervisorGone(() => resolve('supervisor gone'));
+  });
+
+  const nft = openNftables();
+  const netlink = new Rtnetlink();
+  const dataplane = new Dataplane({ nft, netlink, writeSwitches: writeSysctlsIfPresent, log });
+  const monitor = new Monitor({
+    watch: ['links', 'routes', 'nftables'],
+    ignoreRouteProtocols: [bgpRouteProtocol],
+    onEvents: (events) => dataplane.onKernelEvents(events),
+  });
+  await dataplane.start();
+
+  const store = await openStore(options);
+  const graph = createCalcGraph({
+    nodeName: options.nodeName,
+    config: {
+      environment: process.env,
+      ...(existsSync(felixConfigFile) && { file: readFileSync(felixConfigFile, 'utf8') }),
+    },
+  });
+  const feed = new Feed(graph, dataplane, log);
+  const syncer = startSyncer({
+    store,
+    prefixes: [...kindsInGraph].map((kind) => resourcePrefix(kind)),
+    handlers: {
+      onUpdates: (updates) => feed.onUpdates(updates),
+      onStatus: (status) => feed.onStatus(status),
+      onError: (error: KvError) => log.warn({ code: error.code, reason: error.message }, 'datastore does not answer'),
+    },
+  });
+  const resync = setInterval(() => dataplane.requestResync(), resyncIntervalMs);
+  const server = await serveControl(felixSocket(options), controlRoutes({ dataplane, graph, syncer }));
+  log.info({ backend: nft.backend, node: options.nodeName }, 'felix started');
+
+  log.info({ why: await stopped }, 'stopping; routes and policy stay as they are');
+  clearInterval(resync);
+  server.close();
+  server.closeAllConnections();
+  syncer.close();
+  await monitor.close();
+  await dataplane.close();
+  await store.close();
+  await nft.close();
+  netlink.close();
+}
+
+/** Passes changes on, everything of one turn of the event loop at once. */
+class Feed {
+  private readonly graph: CalcGraph;
+  private readonly dataplane: Dataplane;
+  private readonly log: Logger;
+  private scheduled = false;
+  private readonly reported = new Map<string, unknown>();
+
+  constructor(graph: CalcGraph, dataplane: Dataplane, log: Logger) {
+    this.graph = graph;
+    this.dataplane = dataplane;
+    this.log = log;
+  }
+
+  onUpdates(updates: readonly SyncerUpdate[]): void {
+    this.graph.onUpdates(updates);
+    for (const { key } of updates) this.reportFault(key);
+    this.scheduleFlush();
+  }
+
+  onStatus(status: SyncStatus): void {
+    this.log.info({ status }, 'datastore');
+    if (status !== 'in-sync') return;
+    this.graph.onInSync();
+    this.scheduleFlush();
+  }
+
+  private scheduleFlush(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      for (const update of this.graph.flush()) this.dataplane.onUpdate(update);
+    });
+  }
+
+  private reportFault(key: string): void {
+    const faults = this.graph.faults.get(key);
+    if (faults === this.reported.get(key)) return;
+    if (faults) {
+      this.reported.set(key, faults);
+      this.log.warn({ key, faults }, 'invalid resource: what it would allow is denied');
+    } else {
+      this.reported.delete(key);
+      this.log.info({ key }, 'resource is valid again');
+    }
+  }
+}
+
+interface ControlSources {
+  readonly dataplane: Dataplane;
+  readonly graph: CalcGraph;
+  readonly syncer: Syncer;
+}
+
+function controlRoutes({ dataplane, graph, syncer }: ControlSources): ControlRoutes {
+  return {
+    'GET /v1/status': () => ({
+      ...dataplane.status(),
+      datastore: { status: syncer.status, revision: syncer.revision, keys: syncer.keys },
+      datastoreReady: graph.isDatastoreReady,
+      invalidResources: graph.faults.size,
+    }),
+    'GET /v1/endpoints': () => ({ endpoints: dataplane.endpoints() }),
+    'GET /metrics': () => new PlainText(metricsText(dataplane.status())),
+    'POST /v1/await-endpoint': async (request) => {
+      const { id, revision, timeoutMs } = readAwaitRequest(request);
+      const result = await dataplane.awaitEndpoint(id, revision, timeoutMs);
+      if (result.kind === 'programmed') return { revision: result.revision };
+      throw new ControlError(504, `endpoint ${id} is not programmed after ${timeoutMs} ms: ${result.reason}`);
+    },
+  };
+}
+
+function readAwaitRequest({ body }: ControlRequest): { id: string; revision: number; timeoutMs: number } {
+  const { id, revision, timeoutMs } = (typeof body === 'object' && body !== null ? body : {}) as Record<
+    string,
+    unknown
+  >;
+  if (typeof id !== 'string' || typeof revision !== 'number' || typeof timeoutMs !== 'number') {
+    throw new ControlError(400, 'needed: {"id": "<namespace>/<name>", "revision": number, "timeoutMs": number}');
+  }
+  return { id, revision, timeoutMs };
+}
