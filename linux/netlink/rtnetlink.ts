@@ -8,7 +8,7 @@ import type { Family } from '../../net/address.ts';
 import { hasCode } from '../errors.ts';
 import type { NetnsRef } from '../netns.ts';
 import { dumpAddresses, type InterfaceAddress, readAddress } from './address.ts';
-import { dumpLinks, type Link, readLink } from './link.ts';
+import { dumpLinks, getLink, type Link, readLink } from './link.ts';
 import { dumpNeighbours, type Neighbour, readNeighbour } from './neighbour.ts';
 import { dumpRoutes, type Route, type RouteFilter, readRoute } from './route.ts';
 import { dumpRules, type RoutingRule, readRule } from './rule.ts';
@@ -48,9 +48,14 @@ export class Rtnetlink {
     return this.#collect(dumpLinks, readLink);
   }
 
-  /** A link by name; undefined when there is none. */
-  link(name: string): Link | undefined {
-    return this.links().find((link) => link.name === name);
+  /** A link by name or index; undefined when there is none. */
+  link(which: string | number): Link | undefined {
+    try {
+      return readLink(this.socket.query(getLink(which)));
+    } catch (error) {
+      if (hasCode(error, 'ENODEV')) return undefined;
+      throw error;
+    }
   }
 
   addresses(interfaceIndex?: number): InterfaceAddress[] {

@@ -99,6 +99,24 @@ export class NetlinkSocket {
     if (failure) throw failure.error;
   }
 
+  /** Asks for one object and returns the answer's payload, valid until the next call; throws when there is none. */
+  query(request: NetlinkRequest): Uint8Array {
+    const sequence = this.#takeSequences(1);
+    this.#writer.clear();
+    this.#writer.begin(request.type, request.flags | NLM_F_REQUEST, sequence);
+    request.write(this.#writer);
+    this.#writer.finish();
+    send(this.#fd, this.#writer.written());
+    for (;;) {
+      for (const message of this.#receive()) {
+        if (message.sequence !== sequence) continue;
+        if (message.type !== NLMSG_ERROR) return message.payload;
+        const error = parseError(message, request.describe());
+        if (error) throw error;
+      }
+    }
+  }
+
   /**
    * Everything that a dump request answers with. The kernel says when the table changed under it; then the dump
    * begins again. The payloads are valid during `onMessage` only.
