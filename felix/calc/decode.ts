@@ -8,6 +8,7 @@ import {
   type ResourceId,
 } from '../../datastore/model/index.ts';
 import { closedForm, kindsInGraph } from './fail-closed.ts';
+import { readRemoteWorkload } from './remote-workload.ts';
 
 export interface Decoded {
   readonly id: ResourceId;
@@ -28,10 +29,12 @@ export interface RawUpdate {
 const noFaults: readonly Fault[] = [];
 
 /** Undefined for keys that the graph has no use for. */
-export function decode(update: RawUpdate): Decoded | undefined {
+export function decode(update: RawUpdate, ownNode: string): Decoded | undefined {
   const id = parseResourceKey(update.key);
   if (!id || !kindsInGraph.has(id.kind)) return undefined;
   if (update.value === undefined) return { id, resource: undefined, faults: noFaults };
+  const remote = id.kind === 'WorkloadEndpoint' ? readRemoteWorkload(id, update.value, ownNode) : undefined;
+  if (remote) return { id, resource: remote, faults: noFaults };
   const result = read(id, update.value, update.revision);
   if (result.kind === 'valid') return { id, resource: placed(id, result.resource), faults: noFaults };
   const { faults } = result;

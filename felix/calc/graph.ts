@@ -76,7 +76,7 @@ class Graph implements CalcGraph {
 
   onUpdates(updates: readonly RawUpdate[]): void {
     for (const update of updates) {
-      const decoded = decode(update);
+      const decoded = decode(update, this.#nodeName);
       if (!decoded) continue;
       if (decoded.faults.length > 0) this.faults.set(update.key, decoded.faults);
       else this.faults.delete(update.key);

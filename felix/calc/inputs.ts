@@ -17,6 +17,7 @@ import { type Address, parseAddress } from '../../net/address.ts';
 import { hostPrefix, type Prefix, parseInterfaceAddress, prefixOf } from '../../net/prefix.ts';
 import type { PolicyRules, ProfileRules } from './active-rules.ts';
 import type { NamedPort, SourceInput } from './ip-sets.ts';
+import type { LabelSet } from './label-index.ts';
 import type { LocalWorkload, PlacedPolicy } from './local-endpoints.ts';
 import type { CalcHost } from './output.ts';
 import { indexed, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, policySelector, SERVICE_ACCOUNT_LABEL } from './selectors.ts';
@@ -100,12 +101,15 @@ export function profileInput(profile: Profile): ProfileInput {
  * Labels of a workload. Those that say where it belongs come from the resource's place and not from its labels: a pod
  * does not choose its namespace.
  */
-function workloadLabels({ metadata, spec }: WorkloadEndpoint): Readonly<Record<string, string>> {
-  const labels: Record<string, string> = { ...metadata.labels };
-  labels[NAMESPACE_LABEL] = metadata.namespace ?? '';
-  if (spec.orchestrator) labels[ORCHESTRATOR_LABEL] = spec.orchestrator;
-  if (spec.serviceAccountName) labels[SERVICE_ACCOUNT_LABEL] = spec.serviceAccountName;
-  return labels;
+function workloadLabels({ metadata, spec }: WorkloadEndpoint): LabelSet {
+  return {
+    given: metadata.labels ?? {},
+    system: {
+      [NAMESPACE_LABEL]: metadata.namespace ?? '',
+      ...(spec.orchestrator && { [ORCHESTRATOR_LABEL]: spec.orchestrator }),
+      ...(spec.serviceAccountName && { [SERVICE_ACCOUNT_LABEL]: spec.serviceAccountName }),
+    },
+  };
 }
 
 export function workloadSource(workload: WorkloadEndpoint): SourceInput {
@@ -139,11 +143,11 @@ export function localWorkload(workload: WorkloadEndpoint, revision: number): Loc
 export function networkSetSource(set: NetworkSet | GlobalNetworkSet): SourceInput {
   const { metadata, spec } = set;
   const prefixes = readNetworks(spec.nets);
-  const labels = metadata.labels ?? {};
+  const given = metadata.labels ?? {};
   const { namespace } = metadata;
-  if (!namespace) return { labels, parents: [], prefixes, ports: [] };
+  if (!namespace) return { labels: { given }, parents: [], prefixes, ports: [] };
   return {
-    labels: { ...labels, [NAMESPACE_LABEL]: namespace },
+    labels: { given, system: { [NAMESPACE_LABEL]: namespace } },
     // A network set inherits the labels of its namespace, as the pods in it do.
     parents: [`kns.${namespace}`],
     prefixes,

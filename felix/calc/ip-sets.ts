@@ -7,8 +7,8 @@
 
 import type { Address } from '../../net/address.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import { elementsOf } from './few.ts';
-import { type IndexedSelector, type LabelGroup, LabelIndex, type SelectorEntry } from './label-index.ts';
+import { elementsOf, type Few, getOrMake, sizeOfFew } from './few.ts';
+import { type IndexedSelector, type LabelGroup, LabelIndex, type LabelSet, type SelectorEntry } from './label-index.ts';
 import { AddressPortMembers, PrefixMembers } from './members.ts';
 import type { CalcUpdate, IpSetId } from './output.ts';
 import { type PooledPrefix, PrefixPool } from './prefix-pool.ts';
@@ -21,7 +21,7 @@ export interface NamedPort {
 
 /** Something with labels and addresses that selectors in rules can mean. */
 export interface SourceInput {
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: LabelSet;
   /** Profiles, whose labels it inherits. */
   readonly parents: readonly string[];
   readonly prefixes: readonly Prefix[];
@@ -37,7 +37,7 @@ export interface IpSetSpec {
 
 interface Source {
   group: LabelGroup<Source, IpSet>;
-  prefixes: readonly PooledPrefix[];
+  prefixes: Few<PooledPrefix>;
   ports: readonly NamedPort[];
 }
 
@@ -49,6 +49,7 @@ interface IpSet {
   delivered: boolean;
 }
 
+const MAX_PORT_LISTS = 4096;
 const noPorts: readonly NamedPort[] = [];
 
 export class IpSets {
@@ -57,6 +58,8 @@ export class IpSets {
   readonly #sources = new Map<string, Source>();
   readonly #sets = new Map<IpSetId, IpSet>();
   readonly #changed = new Set<IpSet>();
+  /** Lists of named ports by their text: the pods of a Deployment share one. */
+  readonly #portLists = new Map<string, readonly NamedPort[]>();
 
   get setCount(): number {
     return this.#sets.size;
@@ -64,7 +67,7 @@ export class IpSets {
 
   setSource(key: string, input: SourceInput): void {
     const prefixes = this.#pool.acquire(input.prefixes);
-    const ports = input.ports.length > 0 ? input.ports : noPorts;
+    const ports = this.#sharedPorts(input.ports);
     const existing = this.#sources.get(key);
     if (!existing) {
       const source: Source = { group: this.#index.groupOf(input.labels, input.parents), prefixes, ports };
@@ -76,10 +79,10 @@ export class IpSets {
     this.#replace(existing, input, prefixes, ports);
   }
 
-  #replace(source: Source, input: SourceInput, prefixes: readonly PooledPrefix[], ports: readonly NamedPort[]): void {
+  #replace(source: Source, input: SourceInput, prefixes: Few<PooledPrefix>, ports: readonly NamedPort[]): void {
     const before = { group: source.group, prefixes: source.prefixes, ports: source.ports };
     const group = this.#index.groupOf(input.labels, input.parents);
-    const same = sameElements(before.prefixes, prefixes) && samePorts(before.ports, ports);
+    const same = sameElements(before.prefixes, prefixes) && before.ports === ports;
     if (same && group === before.group) {
       this.#pool.release(prefixes);
       return;
@@ -95,6 +98,14 @@ export class IpSets {
     for (const set of setsBefore) if (!same || !setsAfter.has(set)) this.#withdraw(set, before);
     this.#pool.release(before.prefixes);
     if (group !== before.group) this.#index.leave(source, before.group);
+  }
+
+  #sharedPorts(ports: readonly NamedPort[]): readonly NamedPort[] {
+    if (ports.length === 0) return noPorts;
+    const text = ports.map(({ name, protocol, port }) => `${name}/${protocol}/${port}`).join();
+    // Only for sharing: forgetting them costs memory and nothing else.
+    if (this.#portLists.size >= MAX_PORT_LISTS) this.#portLists.clear();
+    return getOrMake(this.#portLists, text, () => ports);
   }
 
   removeSource(key: string): void {
@@ -169,14 +180,14 @@ export class IpSets {
   #contribute(set: IpSet, source: Pick<Source, 'prefixes' | 'ports'>): void {
     this.#changed.add(set);
     const { members } = set;
-    if (members instanceof PrefixMembers) for (const prefix of source.prefixes) members.add(prefix);
+    if (members instanceof PrefixMembers) for (const prefix of elementsOf(source.prefixes)) members.add(prefix);
     else for (const [address, port] of offers(set, source)) members.add(address, port.protocol, port.port);
   }
 
   #withdraw(set: IpSet, source: Pick<Source, 'prefixes' | 'ports'>): void {
     this.#changed.add(set);
     const { members } = set;
-    if (members instanceof PrefixMembers) for (const prefix of source.prefixes) members.remove(prefix);
+    if (members instanceof PrefixMembers) for (const prefix of elementsOf(source.prefixes)) members.remove(prefix);
     else for (const [address, port] of offers(set, source)) members.remove(address, port.protocol, port.port);
   }
 }
@@ -185,7 +196,7 @@ export class IpSets {
 function* offers(set: IpSet, source: Pick<Source, 'prefixes' | 'ports'>): Iterable<readonly [Address, NamedPort]> {
   for (const port of source.ports) {
     if (port.name !== set.spec.port?.name || port.protocol !== set.spec.port.protocol) continue;
-    for (const prefix of source.prefixes) if (prefix.isHost) yield [prefix.address, port];
+    for (const prefix of elementsOf(source.prefixes)) if (prefix.isHost) yield [prefix.address, port];
   }
 }
 
@@ -193,12 +204,9 @@ function* setsOf(group: LabelGroup<Source, IpSet>): Iterable<IpSet> {
   for (const entry of elementsOf(group.matches)) yield* entry.subscribers;
 }
 
-const sameElements = (a: readonly PooledPrefix[], b: readonly PooledPrefix[]): boolean =>
-  a.length === b.length && a.every((prefix, i) => prefix === b[i]);
-
-const samePorts = (a: readonly NamedPort[], b: readonly NamedPort[]): boolean =>
-  a.length === b.length &&
-  a.every((port, i) => {
-    const other = b[i];
-    return port.name === other?.name && port.protocol === other.protocol && port.port === other.port;
-  });
+function sameElements(a: Few<PooledPrefix>, b: Few<PooledPrefix>): boolean {
+  if (sizeOfFew(a) !== sizeOfFew(b)) return false;
+  const ofB = new Set(elementsOf(b));
+  for (const prefix of elementsOf(a)) if (!ofB.has(prefix)) return false;
+  return true;
+}

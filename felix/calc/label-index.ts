@@ -14,6 +14,12 @@ import type { Labels } from '../../datastore/model/selector/index.ts';
 import { addToFew, elementsOf, type Few, getOrMake, removeFromFew, sizeOfFew } from './few.ts';
 import { type LabelRestriction, SelectorFiling } from './selector-filing.ts';
 
+/** Labels of one thing. Those of the system win over those that people gave. */
+export interface LabelSet {
+  readonly given: Readonly<Record<string, string>>;
+  readonly system?: Readonly<Record<string, string>>;
+}
+
 export interface IndexedSelector {
   /** Canonical: equal texts are equal selectors. */
   readonly text: string;
@@ -79,6 +85,8 @@ export interface MatchChange<M extends object, S> {
   readonly matches: boolean;
 }
 
+const none: Readonly<Record<string, string>> = {};
+
 /** M: what has labels. S: who asked for a selector. */
 export class LabelIndex<M extends object, S> {
   readonly #groups = new Map<string, LabelGroup<M, S>>();
@@ -99,8 +107,10 @@ export class LabelIndex<M extends object, S> {
   }
 
   /** The group of these labels, made when there is none; whoever asks then lets a member enter. */
-  groupOf(labels: Readonly<Record<string, string>>, parentNames: readonly string[]): LabelGroup<M, S> {
-    const pairs = Object.keys(labels).map((name) => this.#pair(name, labels[name] ?? ''));
+  groupOf({ given, system = none }: LabelSet, parentNames: readonly string[]): LabelGroup<M, S> {
+    const pairs: LabelPair<M, S>[] = [];
+    for (const name in system) pairs.push(this.#pair(name, system[name] ?? ''));
+    for (const name in given) if (!Object.hasOwn(system, name)) pairs.push(this.#pair(name, given[name] ?? ''));
     pairs.sort((a, b) => a.serial - b.serial);
     const parents = parentNames.map((name) => this.#parent(name));
     let key = '';

@@ -6,7 +6,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { elementsOf } from './few.ts';
-import { type IndexedSelector, type LabelGroup, LabelIndex, type SelectorEntry } from './label-index.ts';
+import { type IndexedSelector, type LabelGroup, LabelIndex, type LabelSet, type SelectorEntry } from './label-index.ts';
 import type { CalcTier, CalcUpdate, CalcWorkload, PolicyId, WorkloadId } from './output.ts';
 import type { TierInput } from './tiers.ts';
 import { type PolicyPlace, Tiers } from './tiers.ts';
@@ -19,7 +19,7 @@ export interface PlacedPolicy extends PolicyPlace {
 
 /** A workload of this node without what policies add to it. */
 export interface LocalWorkload {
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: LabelSet;
   readonly endpoint: Omit<CalcWorkload, 'tiers'>;
 }
 

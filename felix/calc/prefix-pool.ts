@@ -2,6 +2,7 @@
 
 import type { Address } from '../../net/address.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import { addToFew, elementsOf, type Few, getOrMake } from './few.ts';
 
 /** The only object of its value in the pool that made it. */
 export class PooledPrefix implements Prefix {
@@ -21,28 +22,22 @@ export class PooledPrefix implements Prefix {
 }
 
 export class PrefixPool {
-  readonly #prefixes = new Map<number | string, PooledPrefix>();
+  /** By length, then by address. Small integers as keys: a Map holds them without an object each. */
+  readonly #ipv4 = Array.from({ length: 33 }, () => new Map<number, PooledPrefix>());
+  /** By text: a Map hashes only the low 64 bits of a bigint, and those are zero in most networks. */
+  readonly #ipv6 = new Map<string, PooledPrefix>();
   readonly #released = new Set<PooledPrefix>();
 
-  get size(): number {
-    return this.#prefixes.size;
-  }
-
   /** The pooled objects of these prefixes, each once, each held until released. */
-  acquire(prefixes: readonly Prefix[]): readonly PooledPrefix[] {
-    const pooled: PooledPrefix[] = [];
-    for (const prefix of prefixes) {
-      const one = this.#pooled(prefix);
-      if (pooled.length > 0 && prefixes.length < 32 && pooled.includes(one)) continue;
-      pooled.push(one);
-    }
-    const distinct = prefixes.length < 32 ? pooled : [...new Set(pooled)];
-    for (const one of distinct) one.holders++;
-    return distinct;
+  acquire(prefixes: readonly Prefix[]): Few<PooledPrefix> {
+    let pooled: Few<PooledPrefix>;
+    for (const prefix of prefixes) pooled = addToFew(pooled, this.#pooled(prefix));
+    for (const prefix of elementsOf(pooled)) prefix.holders++;
+    return pooled;
   }
 
-  release(prefixes: readonly PooledPrefix[]): void {
-    for (const prefix of prefixes) if (--prefix.holders === 0) this.#released.add(prefix);
+  release(prefixes: Few<PooledPrefix>): void {
+    for (const prefix of elementsOf(prefixes)) if (--prefix.holders === 0) this.#released.add(prefix);
   }
 
   /**
@@ -50,20 +45,20 @@ export class PrefixPool {
    * same object, or its going and its coming would not cancel.
    */
   sweep(): void {
-    for (const prefix of this.#released) if (prefix.holders === 0) this.#prefixes.delete(keyOf(prefix));
+    for (const prefix of this.#released) if (prefix.holders === 0) this.#forget(prefix);
     this.#released.clear();
   }
 
   #pooled(prefix: Prefix): PooledPrefix {
-    const key = keyOf(prefix);
-    const found = this.#prefixes.get(key);
-    if (found) return found;
-    const made = new PooledPrefix(prefix);
-    this.#prefixes.set(key, made);
-    return made;
+    const { address, length } = prefix;
+    if (typeof address === 'bigint') return getOrMake(this.#ipv6, formatPrefix(prefix), () => new PooledPrefix(prefix));
+    const sameLength = this.#ipv4[length] ?? new Map<number, PooledPrefix>();
+    return getOrMake(sameLength, address | 0, () => new PooledPrefix(prefix));
+  }
+
+  #forget(prefix: PooledPrefix): void {
+    const { address, length } = prefix;
+    if (typeof address === 'bigint') this.#ipv6.delete(formatPrefix(prefix));
+    else this.#ipv4[length]?.delete(address | 0);
   }
 }
-
-// IPv6 by text: a Map hashes only the low 64 bits of a bigint, and those are zero in most networks.
-const keyOf = (prefix: Prefix): number | string =>
-  typeof prefix.address === 'number' ? prefix.address * 64 + prefix.length : formatPrefix(prefix);
