@@ -1,0 +1,20 @@
+// twillctl: the command line for people and scripts.
+
+import { readFileSync } from 'node:fs';
+import { runProgram } from './program.ts';
+
+process.exitCode = await runProgram(process.argv.slice(2), {
+  environment: process.env,
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  readStdin: () => readFileSync(0, 'utf8'),
+  readFile: (path) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return undefined;
+    }
+  },
+  openStore: async (settings) => (await import('../datastore/etcd.ts')).openStore(settings),
+  colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
+});

@@ -1,0 +1,96 @@
+// Manifests: files, directories and standard input → resources with the place they came from.
+//
+// A file holds one or more YAML documents or JSON values; a list (kind …List, or a JSON array) counts as its items.
+
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { isObject } from '../datastore/model/schema/check.ts';
+import { CommandError, type World } from './world.ts';
+
+export interface Manifest {
+  /** "policies.yaml", or "policies.yaml, document 3" when there are several. */
+  readonly where: string;
+  readonly value: unknown;
+}
+
+export interface ManifestOptions {
+  readonly filenames: readonly string[];
+  readonly recursive: boolean;
+  /** Files without resources are no error. */
+  readonly skipEmpty: boolean;
+}
+
+export async function readManifests(options: ManifestOptions, world: World): Promise<readonly Manifest[]> {
+  const manifests: Manifest[] = [];
+  for (const filename of options.filenames) {
+    const files = filename === '-' ? ['-'] : listFiles(filename, options.recursive);
+    for (const file of files) {
+      const text = file === '-' ? world.readStdin() : readFileOrFail(file, world);
+      const found = await parseManifests(text, file === '-' ? 'standard input' : file);
+      if (found.length === 0 && !options.skipEmpty) throw new CommandError(`No resources specified in file ${file}`);
+      manifests.push(...found);
+    }
+    if (files.length === 0 && !options.skipEmpty)
+      throw new CommandError(`No resources specified in directory ${filename}`);
+  }
+  return manifests;
+}
+
+function readFileOrFail(file: string, world: World): string {
+  const text = world.readFile(file);
+  if (text === undefined) throw new CommandError(`Failed to execute command: open ${file}: no such file or directory`);
+  return text;
+}
+
+/** The manifests in a directory, in order of their names; a file by itself, whatever it is called. */
+function listFiles(path: string, recursive: boolean): readonly string[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw new CommandError(`Failed to execute command: open ${path}: no such file or directory`);
+  if (!stat.isDirectory()) return [path];
+  const entries = readdirSync(path, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return entries.flatMap((entry) => {
+    const below = join(path, entry.name);
+    if (entry.isDirectory()) return recursive ? listFiles(below, true) : [];
+    return /\.(ya?ml|json)$/.test(entry.name) ? [below] : [];
+  });
+}
+
+export async function parseManifests(text: string, name: string): Promise<readonly Manifest[]> {
+  const values = /^\s*[[{]/.test(text) ? [parseJsonOrFail(text, name)] : await parseYaml(text, name);
+  const documents = values.filter((value) => value !== null && value !== undefined);
+  const numbered = documents.map((value, i) => ({
+    where: documents.length > 1 ? `${name}, document ${i + 1}` : name,
+    value,
+  }));
+  return numbered.flatMap(expandList);
+}
+
+function parseJsonOrFail(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new CommandError(
+      `Failed to execute command: ${name}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+async function parseYaml(text: string, name: string): Promise<readonly unknown[]> {
+  const { parseAllDocuments } = await import('./yaml.ts');
+  return [...parseAllDocuments(text, { prettyErrors: true, uniqueKeys: true, merge: true })].map((document) => {
+    const [problem] = document.errors;
+    if (problem) throw new CommandError(`Failed to execute command: ${name}: ${problem.message.trim()}`);
+    return document.toJS({ maxAliasCount: 1000 });
+  });
+}
+
+function expandList({ where, value }: Manifest): readonly Manifest[] {
+  const items = Array.isArray(value)
+    ? value
+    : isObject(value) && String(value['kind']).endsWith('List') && Array.isArray(value['items'])
+      ? value['items']
+      : undefined;
+  return items
+    ? items.map((item: unknown, i) => ({ where: `${where}, item ${i + 1}`, value: item }))
+    : [{ where, value }];
+}

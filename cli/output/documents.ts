@@ -1,0 +1,31 @@
+// Resources as YAML and JSON documents, in calicoctl's forms.
+
+import { apiVersion, type Kind, type Resource } from '../../datastore/model/index.ts';
+
+export const formatJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+
+/** Fields in alphabetical order, as calicoctl has them; quoted so that readers of YAML 1.1 see the same. */
+export async function formatYaml(value: unknown): Promise<string> {
+  const { stringify } = await import('../yaml.ts');
+  return stringify(value, { version: '1.1', sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false });
+}
+
+/** What `get KIND` shows: one list object. */
+export const listOf = (kind: Kind, items: readonly unknown[], revision: number) => ({
+  kind: `${kind}List`,
+  apiVersion,
+  metadata: { resourceVersion: String(revision) },
+  items,
+});
+
+/** Without what belongs to one cluster: for `--export`. */
+export function exported(resource: Resource): unknown {
+  const {
+    uid: _uid,
+    resourceVersion: _version,
+    creationTimestamp: _created,
+    namespace: _namespace,
+    ...metadata
+  } = resource.metadata;
+  return { ...resource, metadata };
+}

@@ -1,0 +1,87 @@
+// What was found → text in the format of -o.
+
+import type { Kind, Resource } from '../../datastore/model/index.ts';
+import { declarationOf } from '../../datastore/model/index.ts';
+import { CommandError } from '../world.ts';
+import { cellOf, columnsOf, headingsOf } from './columns.ts';
+import { formatJson, formatYaml, listOf } from './documents.ts';
+import { formatTable } from './table.ts';
+
+/** One resource, or everything of a kind. */
+export type Found =
+  | { readonly kind: 'resource'; readonly resource: Resource; readonly document: unknown }
+  | { readonly kind: 'list'; readonly of: Kind; readonly resources: readonly Resource[]; readonly revision: number };
+
+export type Format = (found: readonly Found[]) => Promise<string>;
+
+export interface FormatOptions {
+  readonly showNamespace: boolean;
+  readonly readFile: (path: string) => string | undefined;
+}
+
+/** Throws a CommandError when there is no such format. */
+export async function formatFor(output: string, options: FormatOptions): Promise<Format> {
+  const [name = '', ...rest] = output.split('=');
+  const argument = rest.join('=');
+  switch (name) {
+    case 'ps':
+    case 'wide':
+      return async (found) => tables(found, (kind) => headingsOf(kind, name === 'wide'), options.showNamespace);
+    case 'json':
+      return async (found) => formatJson(documentOf(found));
+    case 'yaml':
+    case 'yml':
+      return async (found) => await formatYaml(documentOf(found));
+    case 'custom-columns':
+      if (argument === '') throw new CommandError('need to specify at least one column');
+      return async (found) => tables(found, (kind) => checkColumns(kind, argument.split(',')), options.showNamespace);
+    default:
+      throw new CommandError(`unrecognized output format '${output}'`);
+  }
+}
+
+/** One value by itself, several as a list. */
+function documentOf(found: readonly Found[]): unknown {
+  const documents = found.map((item) =>
+    item.kind === 'resource' ? item.document : listOf(item.of, item.resources, item.revision),
+  );
+  return documents.length === 1 ? documents[0] : documents;
+}
+
+function tables(
+  found: readonly Found[],
+  headingsFor: (kind: Kind) => readonly string[],
+  showNamespace: boolean,
+): string {
+  return groupByKind(found)
+    .map(({ kind, resources }) => {
+      const own = headingsFor(kind);
+      const withNamespace = showNamespace && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
+      const headings = withNamespace ? ['NAMESPACE', ...own] : own;
+      const rows = resources.map((resource) => headings.map((heading) => cellOf(resource, heading) ?? ''));
+      return `${formatTable(headings, rows)}\n`;
+    })
+    .join('');
+}
+
+/** Neighbours of one kind share a table. */
+function groupByKind(found: readonly Found[]): readonly { kind: Kind; resources: Resource[] }[] {
+  const groups: { kind: Kind; resources: Resource[] }[] = [];
+  for (const item of found) {
+    const kind = item.kind === 'list' ? item.of : item.resource.kind;
+    const resources = item.kind === 'list' ? item.resources : [item.resource];
+    const last = groups.at(-1);
+    if (last?.kind === kind) last.resources.push(...resources);
+    else groups.push({ kind, resources: [...resources] });
+  }
+  return groups;
+}
+
+function checkColumns(kind: Kind, columns: readonly string[]): readonly string[] {
+  const wanted = columns.map((column) => column.trim().toUpperCase());
+  const known = columnsOf(kind);
+  const unknown = wanted.find((column) => !known.includes(column));
+  if (unknown !== undefined)
+    throw new CommandError(`unknown column ${unknown} for ${kind}; known are ${known.join(', ')}`);
+  return wanted;
+}

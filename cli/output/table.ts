@@ -1,0 +1,26 @@
+// Tables as calicoctl prints them: columns padded to their widest cell, three blanks between, headings in capitals.
+
+export type Row = readonly string[];
+
+const gap = 3;
+const minimumWidth = 5;
+
+export function formatTable(headings: Row, rows: readonly Row[]): string {
+  const widths = headings.map((heading, i) =>
+    Math.max(minimumWidth, heading.length + gap, ...rows.map((row) => (row[i] ?? '').length + gap)),
+  );
+  const line = (row: Row): string =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('')
+      .trimEnd();
+  return `${[headings, ...rows].map(line).join('\n')}\n`;
+}
+
+/** A table with borders, for reports that people read at a terminal. */
+export function formatBoxedTable(headings: Row, rows: readonly Row[]): string {
+  const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => (row[i] ?? '').length)));
+  const border = `+${widths.map((width) => '-'.repeat(width + 2)).join('+')}+`;
+  const line = (row: Row): string => `| ${widths.map((width, i) => (row[i] ?? '').padEnd(width)).join(' | ')} |`;
+  return `${[border, line(headings), border, ...rows.map(line), ...(rows.length > 0 ? [border] : [])].join('\n')}\n`;
+}
