@@ -28,12 +28,18 @@ interface SetState {
 /** What the kernel has of a set whose presence changed; undefined: no such set. */
 type KernelSet = { readonly declaration: SetDeclaration; readonly elements: Elements } | undefined;
 
+/** What the kernel has of a chain: of rules it keeps our comments, which carry the fingerprints of their texts. */
+interface KernelChain {
+  readonly hook: string;
+  readonly comments: readonly string[];
+}
+
 export class Ruleset {
   private readonly chains = new Map<string, Chain>();
   private readonly sets = new Map<string, SetState>();
   private readonly counters = new Set<string>();
 
-  private readonly dirtyChains = new Map<string, Chain | undefined>();
+  private readonly dirtyChains = new Map<string, KernelChain | undefined>();
   private readonly dirtySets = new Map<string, KernelSet>();
   /** Sets that exist on both sides and have touched elements. */
   private readonly dirtyElements = new Set<SetState>();
@@ -44,14 +50,14 @@ export class Ruleset {
   setChain(chain: Chain): void {
     const old = this.chains.get(chain.name);
     if (old && sameChain(old, chain)) return;
-    if (!this.dirtyChains.has(chain.name)) this.dirtyChains.set(chain.name, old);
+    if (!this.dirtyChains.has(chain.name)) this.dirtyChains.set(chain.name, old && asInKernel(old));
     this.chains.set(chain.name, chain);
   }
 
   deleteChain(name: string): void {
     const old = this.chains.get(name);
     if (!old) return;
-    if (!this.dirtyChains.has(name)) this.dirtyChains.set(name, old);
+    if (!this.dirtyChains.has(name)) this.dirtyChains.set(name, asInKernel(old));
     this.chains.delete(name);
   }
 
@@ -159,11 +165,14 @@ export class Ruleset {
     this.committed();
     this.tableMissing = kernel === undefined;
     for (const [name, chain] of this.chains) {
-      const found = kernel?.chains.get(name);
-      if (found && hookText(found.base) !== hookText(chain.base)) this.mustRebuild = true;
-      if (!found || !sameChainInKernel(chain, found)) this.dirtyChains.set(name, found);
+      const listed = kernel?.chains.get(name);
+      const found = listed && asListed(listed);
+      if (found && found.hook !== hookText(chain.base)) this.mustRebuild = true;
+      if (!found || !isInKernel(chain, found)) this.dirtyChains.set(name, found);
     }
-    for (const [name, chain] of kernel?.chains ?? []) if (!this.chains.has(name)) this.dirtyChains.set(name, chain);
+    for (const [name, chain] of kernel?.chains ?? []) {
+      if (!this.chains.has(name)) this.dirtyChains.set(name, asListed(chain));
+    }
     for (const name of this.counters) if (!kernel?.counters.has(name)) this.dirtyCounters.set(name, false);
     for (const name of kernel?.counters ?? []) if (!this.counters.has(name)) this.dirtyCounters.set(name, true);
     for (const [name, set] of this.sets) this.rebaseSet(set, kernel?.sets.get(name));
@@ -232,8 +241,8 @@ export class Ruleset {
     for (const set of changedSets) pushElementChanges(commands, set);
     for (const [name, kernel] of this.dirtyChains) {
       const chain = this.chains.get(name);
-      if (!chain || (kernel && sameChain(kernel, chain))) continue;
-      if (kernel && kernel.rules.length > 0) commands.push({ kind: 'flush-chain', name });
+      if (!chain || (kernel && isInKernel(chain, kernel))) continue;
+      if (kernel && kernel.comments.length > 0) commands.push({ kind: 'flush-chain', name });
       if (chain.rules.length > 0) commands.push({ kind: 'add-rules', chain: name, rules: chain.rules });
     }
   }
@@ -288,7 +297,17 @@ const sameChain = (a: Chain, b: Chain): boolean =>
     a.rules.length === b.rules.length &&
     a.rules.every((rule, i) => rule.text === b.rules[i]?.text && rule.comment === b.rules[i]?.comment));
 
-/** The kernel's listing gives comments, which carry the fingerprints of the texts. */
-const sameChainInKernel = (desired: Chain, listed: Chain): boolean =>
-  desired.rules.length === listed.rules.length &&
-  desired.rules.every((rule, i) => ruleComment(rule) === listed.rules[i]?.comment);
+const asInKernel = (chain: Chain): KernelChain => ({
+  hook: hookText(chain.base),
+  comments: chain.rules.map(ruleComment),
+});
+
+/** A listing's comments are complete already. */
+const asListed = (chain: Chain): KernelChain => ({
+  hook: hookText(chain.base),
+  comments: chain.rules.map((rule) => rule.comment),
+});
+
+const isInKernel = (desired: Chain, kernel: KernelChain): boolean =>
+  desired.rules.length === kernel.comments.length &&
+  desired.rules.every((rule, i) => ruleComment(rule) === kernel.comments[i]);

@@ -1,0 +1,167 @@
+// Shows the whole felix child at work: `twill-node felix` in a namespace, a real etcd, resources written there, packets;
+// kill -9 and restart change neither rules nor routes, and counters go on.
+
+import { strict as assert } from 'node:assert';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { callControl } from '../../../runtime/control.ts';
+import { type Pod, sh, TestNode, until } from './node.ts';
+
+const program = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url));
+
+describe('felix in the kernel: the agent', function () {
+  this.timeout(60_000);
+  let node: TestNode;
+  let folder: string;
+  let etcd: ChildProcess;
+  let felix: ChildProcess;
+  let a: Pod;
+  let b: Pod;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'twill-felix-'));
+    node = new TestNode();
+    a = node.addPod('a', 1);
+    b = node.addPod('b', 2);
+    await node.serve(b.netns, 80);
+    const client = 'http://127.0.0.1:2379';
+    const args = [
+      '--data-dir',
+      join(folder, 'etcd'),
+      '--listen-client-urls',
+      client,
+      '--advertise-client-urls',
+      client,
+    ];
+    etcd = spawn('ip', ['netns', 'exec', node.name, 'etcd', ...args, '--log-level', 'error'], { stdio: 'ignore' });
+    await until('etcd', () => etcdctl('endpoint', 'health'), 15_000);
+  });
+  after(async () => {
+    felix?.kill('SIGKILL');
+    etcd?.kill('SIGKILL');
+    await node.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const etcdctl = (...args: string[]): boolean => {
+    try {
+      const environment = { ...process.env, ETCDCTL_API: '3' };
+      execFileSync('ip', ['netns', 'exec', node.name, 'etcdctl', ...args], { env: environment, stdio: 'pipe' });
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const put = (plural: string, name: string, kind: string, spec: unknown): void => {
+    const [namespace, last] = name.includes('/') ? name.split('/') : [undefined, name];
+    const metadata = {
+      name: last,
+      ...(namespace && { namespace }),
+      uid: '7c6ad4cb-2b50-4ae7-a9a4-1f4ed3ba5a3c',
+      creationTimestamp: '2026-01-01T00:00:00Z',
+      labels: { app: last },
+    };
+    const value = JSON.stringify({ kind, apiVersion: 'projectcalico.org/v3', metadata, spec });
+    assert.ok(etcdctl('put', `/calico/resources/v3/projectcalico.org/${plural}/${name}`, value));
+  };
+  const endpointName = (pod: Pod): string => `node1-k8s-${pod.name}-eth0`;
+  const putEndpoint = (pod: Pod): void =>
+    put('workloadendpoints', `web/${endpointName(pod)}`, 'WorkloadEndpoint', {
+      orchestrator: 'k8s',
+      node: 'node1',
+      pod: pod.name,
+      endpoint: 'eth0',
+      interfaceName: pod.interfaceName,
+      ipNetworks: [`${pod.addresses[0]}/32`],
+      profiles: ['kns.web'],
+    });
+  const startFelix = (): ChildProcess => {
+    const args = ['--import', 'tsx', program, 'felix', '--node-name', 'node1', '--run-dir', folder];
+    const store = ['--etcd-endpoints', 'http://127.0.0.1:2379'];
+    const quiet = process.env['TWILL_TEST_LOG'] ? 'inherit' : 'ignore';
+    // The namespace by nsenter: its pid is the agent's.
+    const inside = ['--net=' + `/run/netns/${node.name}`, process.execPath, ...args, ...store];
+    return spawn('nsenter', inside, { stdio: ['ignore', 'ignore', quiet] });
+  };
+  const status = async (): Promise<Record<string, unknown>> => {
+    try {
+      return (await callControl(join(folder, 'felix.sock'), '/v1/status')) as Record<string, unknown>;
+    } catch {
+      return {};
+    }
+  };
+
+  it('holds workloads back until the datastore answers, then programs it', async () => {
+    put('clusterinformations', 'default', 'ClusterInformation', { datastoreReady: true });
+    put('tiers', 'default', 'Tier', { order: 1_000_000, defaultAction: 'Deny' });
+    put('profiles', 'kns.web', 'Profile', { ingress: [{ action: 'Allow' }], egress: [{ action: 'Allow' }] });
+    putEndpoint(a);
+    assert.equal(node.talks(a.netns, '10.65.0.2', 80), false);
+    felix = startFelix();
+    await until('felix is ready', async () => (await status())['ready'] === true, 20_000);
+    putEndpoint(b);
+    const answer = await callControl(join(folder, 'felix.sock'), '/v1/await-endpoint', {
+      body: { id: `web/${endpointName(b)}`, revision: 1, timeoutMs: 5000 },
+    });
+    assert.ok(Number((answer as { revision: number }).revision) > 1);
+    assert.equal(node.talks(a.netns, '10.65.0.2', 80), true);
+  });
+
+  it('says what is missing when an endpoint can not be programmed in time', async () => {
+    await assert.rejects(
+      callControl(join(folder, 'felix.sock'), '/v1/await-endpoint', {
+        body: { id: 'web/nobody', revision: 1, timeoutMs: 50 },
+      }),
+      /not programmed after 50 ms: felix knows no such endpoint/,
+    );
+  });
+
+  it('takes a policy from the datastore to the wire', async () => {
+    put('networkpolicies', 'web/deny-all', 'NetworkPolicy', { tier: 'default', selector: 'all()', types: ['Ingress'] });
+    await until('the deny', () => !node.talks(a.netns, '10.65.0.2', 80, 'tcp', 0.1));
+    put('networkpolicies', 'web/allow', 'NetworkPolicy', {
+      tier: 'default',
+      order: 10,
+      selector: "app == 'node1-k8s-b-eth0'",
+      types: ['Ingress'],
+      ingress: [
+        {
+          action: 'Allow',
+          protocol: 'TCP',
+          source: { selector: "app == 'node1-k8s-a-eth0'" },
+          destination: { ports: [80] },
+        },
+      ],
+    });
+    await until('the allow', () => node.talks(a.netns, '10.65.0.2', 80));
+  });
+
+  it('changes nothing when it is killed and started again', async () => {
+    const counters = (): string => sh(`ip netns exec ${node.name} nft list counters table inet twill | tr -d '\\n\\t'`);
+    const handles = (): string => sh(`ip netns exec ${node.name} nft -a -s list ruleset`);
+    const before = { handles: handles(), routes: node.routes(), counters: counters() };
+    assert.match(before.counters, /allow\/\S+ \{ *packets [1-9]/);
+    const events = spawn('ip', ['netns', 'exec', node.name, 'nft', 'monitor'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let seen = '';
+    events.stdout.on('data', (chunk) => {
+      seen += String(chunk);
+    });
+    felix.kill('SIGKILL');
+    felix = startFelix();
+    await until('felix is ready again', async () => (await status())['ready'] === true, 20_000);
+    assert.deepEqual({ handles: handles(), routes: node.routes(), counters: counters() }, before);
+    events.kill('SIGKILL');
+    assert.equal(seen, '');
+    assert.equal(node.talks(a.netns, '10.65.0.2', 80), true);
+  });
+
+  it('takes an endpoint down with its resource', async () => {
+    assert.ok(etcdctl('del', `/calico/resources/v3/projectcalico.org/workloadendpoints/web/${endpointName(b)}`));
+    await until('the route is gone', () => !node.routes().includes('10.65.0.2'));
+    assert.doesNotMatch(node.ruleset(), /"calib"/);
+    assert.doesNotMatch(node.ruleset(), /NetworkPolicy\/web\/allow/);
+  });
+});
