@@ -37,6 +37,12 @@ async function run(words: readonly string[], options: NodeOptions): Promise<numb
     process.stderr.write(`twill-node: "${words.join(' ')}" is not understood; there are felix and bgp, or nothing\n`);
     return 2;
   }
+  if (role === undefined) {
+    const { missingRequirements, netAdmin, nftables, veth } = await import('../linux/requirements.ts');
+    const missing = await missingRequirements([netAdmin, nftables, veth]);
+    for (const complaint of missing) process.stderr.write(`twill-node: ${complaint}\n`);
+    if (missing.length > 0) return 1;
+  }
   mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
   if (role === 'felix') await (await import('./felix.ts')).runFelix(options);
   else if (role === 'bgp') await (await import('./bgp.ts')).runBgp(options);
