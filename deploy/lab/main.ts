@@ -115,6 +115,8 @@ function removeWhenEnded(): { cancel(): void } {
   };
 }
 
+// Should the work ever end without a verdict, that is no success.
+process.exitCode = 2;
 main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {

@@ -38,7 +38,6 @@ export function start(service: Service): Running {
     child.on('error', (error) => resolve(error.message));
     child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
-  child.unref();
   return { service, pid: child.pid ?? -1, ended };
 }
 

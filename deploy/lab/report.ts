@@ -35,7 +35,7 @@ export async function showStep<T>(output: Output, what: string, work: () => Prom
   }
 }
 
-const columnWidth = 24;
+const columnWidth = 28;
 
 /** The data center with the addresses that its pods have got. */
 export function picture(lab: Lab): string {
