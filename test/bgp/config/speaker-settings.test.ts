@@ -1,0 +1,411 @@
+// Shows what settings follow from resources: identity, mesh, reflectors, BGPPeers from both ends, filters, blocks; and
+// that a wrong resource is reported and takes nothing else with it.
+
+import assert from 'node:assert/strict';
+import { BgpCollector } from '../../../bgp/config/collector.ts';
+import { routerIdOf, type SettingsResult, speakerSettings } from '../../../bgp/config/speaker-settings.ts';
+import type { PeerSettings } from '../../../bgp/settings.ts';
+import { affinityKey, isKind, resourceKey } from '../../../datastore/model/index.ts';
+import { formatAddress, parseIpv4 } from '../../../net/address.ts';
+import { formatPrefix, parsePrefix } from '../../../net/prefix.ts';
+
+describe('bgp settings from resources', () => {
+  const threeNodes = [node('a', '10.0.0.1/24'), node('b', '10.0.0.2/24'), node('c', '10.0.0.3/24')];
+
+  it('makes a mesh of all nodes, with the defaults', () => {
+    const { settings, problems } = settingsOf('a', threeNodes);
+    assert.deepEqual(problems, []);
+    assert.equal(settings?.asn, 64512);
+    assert.equal(settings?.routerId, parseIpv4('10.0.0.1'));
+    assert.deepEqual(settings?.listen, [{ address: 0, port: 179 }]);
+    assert.deepEqual(settings?.fib, { table: 254, protocol: 81, priority: 1024, only: [] });
+    assert.deepEqual(names(settings?.peers), ['mesh:10.0.0.2', 'mesh:10.0.0.3']);
+    const [peer] = settings?.peers ?? [];
+    assert.deepEqual(
+      { ...peer, importFilter: undefined, exportFilter: undefined },
+      {
+        name: 'mesh:10.0.0.2',
+        address: parseIpv4('10.0.0.2'),
+        port: 179,
+        asn: 64512,
+        passive: false,
+        sourceAddress: parseIpv4('10.0.0.1'),
+        families: ['ipv4-unicast'],
+        holdTimeSec: 90,
+        keepaliveTimeSec: 0,
+        connectRetrySec: 5,
+        routeReflectorClient: false,
+        nextHop: 'auto',
+        allowedOwnAsns: 0,
+        gracefulRestart: true,
+        addPathSend: false,
+        addPathReceive: false,
+        importFilter: undefined,
+        exportFilter: undefined,
+      },
+    );
+  });
+
+  it('makes both families’ sessions between nodes that have both', () => {
+    const { settings } = settingsOf('a', [
+      node('a', '10.0.0.1/24', { ipv6Address: 'fd00::1/64' }),
+      node('b', '10.0.0.2/24', { ipv6Address: 'fd00::2/64' }),
+      node('c', '10.0.0.3/24'),
+    ]);
+    assert.deepEqual(names(settings?.peers), ['mesh:10.0.0.2', 'mesh:10.0.0.3', 'mesh:fd00::2']);
+    assert.deepEqual(settings?.peers[2]?.families, ['ipv6-unicast']);
+    assert.deepEqual(settings?.listen.length, 2);
+  });
+
+  it('obeys BGPConfiguration: AS, port, mesh off, bind mode, restart time', () => {
+    const on = settingsOf('a', [
+      ...threeNodes,
+      configuration('default', { asNumber: 64999, listenPort: 1790, bindMode: 'NodeIP', nodeMeshMaxRestartTime: '3m' }),
+      configuration('node.b', { listenPort: 1799 }),
+    ]).settings;
+    assert.equal(on?.asn, 64999);
+    assert.deepEqual(on?.listen, [{ address: parseIpv4('10.0.0.1'), port: 1790 }]);
+    assert.deepEqual(
+      on?.peers.map(({ port, asn, restartTimeSec }) => [port, asn, restartTimeSec]),
+      [
+        [1799, 64999, 180],
+        [1790, 64999, 180],
+      ],
+    );
+    const off = settingsOf('a', [...threeNodes, configuration('default', { nodeToNodeMeshEnabled: false })]);
+    assert.deepEqual(off.settings?.peers, []);
+  });
+
+  it('uses a node’s own AS number, so that a mesh may be eBGP', () => {
+    const nodes = [node('a', '10.0.0.1/24', { asNumber: 65001 }), node('b', '10.0.0.2/24', { asNumber: 65002 })];
+    const { settings } = settingsOf('a', nodes);
+    assert.deepEqual([settings?.asn, settings?.peers[0]?.asn], [65001, 65002]);
+  });
+
+  it('leaves reflectors out of the mesh, and makes the others their clients', () => {
+    const nodes = [
+      node('a', '10.0.0.1/24'),
+      node('b', '10.0.0.2/24'),
+      node('r', '10.0.0.9/24', { routeReflectorClusterID: '1.0.0.1' }, { role: 'reflector' }),
+      node('s', '10.0.0.10/24', { routeReflectorClusterID: '1.0.0.1' }, { role: 'reflector' }),
+      peer('to-reflectors', { peerSelector: "role == 'reflector'" }),
+    ];
+    assert.deepEqual(names(settingsOf('a', nodes).settings?.peers), [
+      'global:to-reflectors:10.0.0.10',
+      'global:to-reflectors:10.0.0.9',
+      'mesh:10.0.0.2',
+    ]);
+    const reflector = settingsOf('r', nodes).settings;
+    assert.equal(reflector?.clusterId, parseIpv4('1.0.0.1'));
+    assert.deepEqual(
+      reflector?.peers.map(({ name, routeReflectorClient }) => [name, routeReflectorClient]),
+      [
+        ['global:to-reflectors:10.0.0.1', true],
+        // The other reflector has the same cluster id.
+        ['global:to-reflectors:10.0.0.10', false],
+        ['global:to-reflectors:10.0.0.2', true],
+      ],
+    );
+  });
+
+  it('peers back for the selected nodes, unless that is left to people', () => {
+    const nodes = (reversePeering?: string) => [
+      node('a', '10.0.0.1/24', {}, { rack: '1' }),
+      node('t', '10.0.0.9/24', {}, { rack: '2' }),
+      configuration('default', { nodeToNodeMeshEnabled: false }),
+      peer('up', {
+        nodeSelector: "rack == '1'",
+        peerSelector: "rack == '2'",
+        ...(reversePeering ? { reversePeering } : {}),
+      }),
+    ];
+    assert.deepEqual(names(settingsOf('a', nodes()).settings?.peers), ['node:up:10.0.0.9']);
+    assert.deepEqual(names(settingsOf('t', nodes()).settings?.peers), ['node:up:10.0.0.1']);
+    assert.deepEqual(names(settingsOf('t', nodes('Manual')).settings?.peers), []);
+  });
+
+  it('makes external peers: of one node, of selected ones, of all; with every option', () => {
+    const resources = [
+      node('a', '10.0.0.1/24', {}, { rack: '1' }),
+      configuration('default', { nodeToNodeMeshEnabled: false }),
+      peer('all', { peerIP: '192.0.2.1', asNumber: 65100 }),
+      peer('mine', {
+        node: 'a',
+        peerIP: '192.0.2.2:1790',
+        asNumber: 65101,
+        localASNumber: 65000,
+        nextHopMode: 'Keep',
+        sourceAddress: 'None',
+        keepaliveTime: '5s',
+        maxRestartTime: '60s',
+        ttlSecurity: 1,
+        numAllowedLocalASNumbers: 2,
+      }),
+      peer('rack', { nodeSelector: "rack == '1'", peerIP: '192.0.2.3', asNumber: 64512 }),
+      peer('other-rack', { nodeSelector: "rack == '2'", peerIP: '192.0.2.4', asNumber: 64512 }),
+      peer('other-node', { node: 'b', peerIP: '192.0.2.5', asNumber: 64512 }),
+    ];
+    const { settings, problems } = settingsOf('a', resources);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(names(settings?.peers), ['global:all:192.0.2.1', 'node:mine:192.0.2.2', 'node:rack:192.0.2.3']);
+    const mine = settings?.peers[1];
+    assert.deepEqual(
+      [
+        mine?.port,
+        mine?.asn,
+        mine?.localAsn,
+        mine?.nextHop,
+        mine?.sourceAddress,
+        mine?.keepaliveTimeSec,
+        mine?.holdTimeSec,
+      ],
+      [1790, 65101, 65000, 'keep', undefined, 5, 15],
+    );
+    assert.deepEqual([mine?.restartTimeSec, mine?.ttlSecurityHops, mine?.allowedOwnAsns], [60, 1, 2]);
+  });
+
+  it('lets the more particular of two peers with one address win, and says so', () => {
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      peer('everybody', { peerIP: '10.0.0.2', asNumber: 64512 }),
+      peer('my-own', { node: 'a', peerIP: '10.0.0.2', asNumber: 65002 }),
+    ]);
+    assert.deepEqual(names(settings?.peers), ['mesh:10.0.0.3', 'node:my-own:10.0.0.2']);
+    assert.deepEqual(problems, [
+      {
+        resource: 'BGPPeer/everybody',
+        field: 'spec',
+        problem: 'the session with 10.0.0.2 is made by BGPPeer/my-own',
+      },
+    ]);
+  });
+
+  it('advertises confirmed blocks only, with the communities of their range', () => {
+    const { settings } = settingsOf('a', [
+      ...threeNodes,
+      affinity('a', '10.244.1.0/26', 'confirmed'),
+      affinity('a', '10.244.0.0/26', 'confirmed'),
+      affinity('a', '10.244.2.0/26', 'pending'),
+      configuration('default', {
+        communities: [{ name: 'pods', value: '65000:7' }],
+        prefixAdvertisements: [{ cidr: '10.244.1.0/24', communities: ['pods', '1:2:3'] }],
+      }),
+    ]);
+    assert.deepEqual(
+      settings?.originate.map(({ prefix, blackhole, communities }) => [formatPrefix(prefix), blackhole, communities]),
+      [
+        ['10.244.0.0/26', true, []],
+        [
+          '10.244.1.0/26',
+          true,
+          [
+            { kind: 'standard', value: 65000 * 65536 + 7 },
+            { kind: 'large', global: 1, local1: 2, local2: 3 },
+          ],
+        ],
+      ],
+    );
+  });
+
+  it('exports own blocks and pool routes only, but no pool that forbids it; imports all', () => {
+    const { settings } = settingsOf('a', [
+      ...threeNodes,
+      pool('pods', '10.244.0.0/16', {}),
+      pool('private', '10.99.0.0/16', { disableBGPExport: true }),
+    ]);
+    const [peerSettings] = settings?.peers ?? [];
+    assert.deepEqual(peerSettings?.importFilter, { rules: [], otherwise: 'accept' });
+    assert.equal(peerSettings?.exportFilter.otherwise, 'reject');
+    assert.deepEqual(
+      peerSettings?.exportFilter.rules.map(({ origin, action, source, match }) => [
+        origin,
+        action,
+        source ?? (match && formatPrefix(match.prefix)),
+      ]),
+      [
+        ['IPPool/private disableBGPExport', 'reject', '10.99.0.0/16'],
+        ['own blocks', 'accept', 'local'],
+        ['IPPool/pods', 'accept', '10.244.0.0/16'],
+      ],
+    );
+  });
+
+  it('puts a peer’s BGPFilters before that', () => {
+    const { settings } = settingsOf('a', [
+      ...threeNodes,
+      peer('tor', { peerIP: '192.0.2.1', asNumber: 65100, filters: ['first', 'second'] }),
+      filter('first', {
+        exportV4: [
+          { action: 'Reject', cidr: '10.244.9.0/24', matchOperator: 'In', prefixLength: { min: 26, max: 26 } },
+        ],
+        importV6: [{ action: 'Reject', source: 'RemotePeers', interface: 'eth*' }],
+      }),
+      filter('second', {
+        importV4: [
+          {
+            action: 'Accept',
+            peerType: 'eBGP',
+            communities: { values: ['65000:1'] },
+            asPathPrefix: [65100],
+            operations: [
+              { addCommunity: { value: '1:1:1' } },
+              { prependASPath: { prefix: [65000, 65000] } },
+              { setPriority: { value: 512 } },
+            ],
+          },
+        ],
+      }),
+    ]);
+    const tor = settings?.peers[0];
+    assert.deepEqual(tor?.exportFilter.rules[0], {
+      origin: 'BGPFilter/first exportV4[0]',
+      action: 'reject',
+      family: 'ipv4-unicast',
+      match: { prefix: parsePrefix('10.244.9.0/24'), operator: 'in', minLength: 26, maxLength: 26 },
+      operations: [],
+    });
+    assert.deepEqual(tor?.importFilter.rules, [
+      {
+        origin: 'BGPFilter/first importV6[0]',
+        action: 'reject',
+        family: 'ipv6-unicast',
+        source: 'remote-peers',
+        interface: 'eth*',
+        operations: [],
+      },
+      {
+        origin: 'BGPFilter/second importV4[0]',
+        action: 'accept',
+        family: 'ipv4-unicast',
+        peerType: 'ebgp',
+        communities: [{ kind: 'standard', value: 65000 * 65536 + 1 }],
+        asPathPrefix: [65100],
+        operations: [
+          { kind: 'add-community', community: { kind: 'large', global: 1, local1: 1, local2: 1 } },
+          { kind: 'prepend-as-path', asns: [65000, 65000] },
+          { kind: 'set-priority', priority: 512 },
+        ],
+      },
+    ]);
+  });
+
+  it('passes nothing through a filter that is missing, and leaves other peers alone', () => {
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      peer('tor', { peerIP: '192.0.2.1', asNumber: 65100, filters: ['gone'] }),
+    ]);
+    const tor = settings?.peers.find(({ name }) => name.startsWith('global:tor'));
+    assert.deepEqual(tor?.importFilter, { rules: [], otherwise: 'reject' });
+    assert.deepEqual(tor?.exportFilter, { rules: [], otherwise: 'reject' });
+    assert.equal(settings?.peers.length, 3);
+    assert.deepEqual([problems[0]?.resource, problems[0]?.field], ['BGPPeer/tor', 'spec.filters[0]']);
+  });
+
+  it('keeps a session down whose password cannot be read, and uses one that can', () => {
+    const password = (name: string) => ({ secretKeyRef: { name, key: 'bgp' } });
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      configuration('default', { nodeToNodeMeshEnabled: false }),
+      peer('open', { peerIP: '192.0.2.1', asNumber: 65100, password: password('tor') }),
+      peer('shut', { peerIP: '192.0.2.2', asNumber: 65100, password: password('none') }),
+    ]);
+    assert.deepEqual(
+      settings?.peers.map(({ name, password: text }) => [name, text]),
+      [['global:open:192.0.2.1', 'from tor/bgp']],
+    );
+    assert.deepEqual(problems, [
+      {
+        resource: 'BGPPeer/shut',
+        field: 'spec.password',
+        problem: 'Secret none has no key bgp here; the session stays down',
+      },
+    ]);
+  });
+
+  it('reports what cannot work: unknown AS, missing family, unreadable resource, missing node', () => {
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      peer('no-as', { peerIP: '192.0.2.1' }),
+      peer('ipv6', { peerIP: 'fd00::1', asNumber: 65100 }),
+      ['BGPPeer', 'broken', { peerIP: 'nonsense' }, {}],
+    ]);
+    assert.equal(settings?.peers.length, 2);
+    assert.deepEqual(problems.map(({ resource, field }) => `${resource} ${field}`).sort(), [
+      'BGPPeer/broken spec.peerIP',
+      'BGPPeer/ipv6 spec.peerIP',
+      'BGPPeer/no-as spec.asNumber',
+    ]);
+    const missing = settingsOf('z', threeNodes);
+    assert.equal(missing.settings, undefined);
+    assert.deepEqual(missing.problems[0]?.resource, 'Node/z');
+  });
+
+  it('gives a node without IPv4 a stable router id', () => {
+    const id = routerIdOf({ address4: undefined, name: 'node-1' });
+    assert.equal(id, routerIdOf({ address4: undefined, name: 'node-1' }));
+    assert.notEqual(id, routerIdOf({ address4: undefined, name: 'node-2' }));
+    assert.match(formatAddress(id), /^\d+\.\d+\.\d+\.\d+$/);
+  });
+
+  it('does not depend on the order of arrival, and forgets what is deleted', () => {
+    const resources = [...threeNodes, peer('tor', { peerIP: '192.0.2.1', asNumber: 65100 })];
+    const forward = settingsOf('a', resources);
+    assert.deepEqual(settingsOf('a', [...resources].reverse()), forward);
+    const collector = collect('a', resources);
+    collector.onUpdates([
+      { key: resourceKey({ kind: 'BGPPeer', name: 'tor' }), value: undefined, revision: 9 },
+      { key: resourceKey({ kind: 'Node', name: 'c' }), value: undefined, revision: 9 },
+    ]);
+    assert.deepEqual(names(speakerSettings(collector.resources(), 'a').settings?.peers), ['mesh:10.0.0.2']);
+  });
+});
+
+type Given = readonly [kind: string, name: string, spec: object, labels: Readonly<Record<string, string>>];
+
+function node(
+  name: string,
+  ipv4Address: string,
+  bgp: object = {},
+  labels: Readonly<Record<string, string>> = {},
+): Given {
+  return ['Node', name, { bgp: { ipv4Address, ...bgp } }, labels];
+}
+const configuration = (name: string, spec: object): Given => ['BGPConfiguration', name, spec, {}];
+const peer = (name: string, spec: object): Given => ['BGPPeer', name, spec, {}];
+const filter = (name: string, spec: object): Given => ['BGPFilter', name, spec, {}];
+const pool = (name: string, cidr: string, spec: object): Given => ['IPPool', name, { cidr, ...spec }, {}];
+const affinity = (nodeName: string, block: string, state: string): Given => [
+  'affinity',
+  `${nodeName} ${block}`,
+  { state },
+  {},
+];
+
+function collect(nodeName: string, given: readonly Given[]): BgpCollector {
+  const collector = new BgpCollector(nodeName, (name, key) => (name === 'none' ? undefined : `from ${name}/${key}`));
+  collector.onUpdates(
+    given.map(([kind, name, spec, labels], i) => {
+      const value = JSON.stringify(
+        kind === 'affinity' ? spec : { kind, apiVersion: 'projectcalico.org/v3', metadata: { name, labels }, spec },
+      );
+      return { key: keyFor(kind, name), value, revision: i + 1 };
+    }),
+  );
+  return collector;
+}
+
+function keyFor(kind: string, name: string): string {
+  if (isKind(kind)) return resourceKey({ kind, name });
+  const [nodeName = '', block = ''] = name.split(' ');
+  const prefix = parsePrefix(block);
+  assert(prefix);
+  return affinityKey(nodeName, prefix);
+}
+
+function settingsOf(nodeName: string, given: readonly Given[]): SettingsResult {
+  const collector = collect(nodeName, given);
+  const { settings, problems } = speakerSettings(collector.resources(), nodeName);
+  return { settings, problems: [...collector.problems(), ...problems] };
+}
+
+const names = (peers: readonly PeerSettings[] | undefined): string[] => (peers ?? []).map(({ name }) => name);
