@@ -1,0 +1,235 @@
+// One peer's routes on their way in: reads the bodies of its UPDATEs in place and puts what they say into the RIBs.
+//
+// The usual UPDATE, IPv4 prefixes behind attributes that this peer has sent before in the same bytes, costs a hash of the
+// attributes and a table lookup per prefix. Everything else is judged first (AttributeScan) and brought into canonical form.
+
+import type { AddressFamily } from '../settings.ts';
+import { AttributeScan, type Finding } from '../wire/attribute-scan.ts';
+import { AttributeCode, MP_REACH_NEXT_HOP, type WireContext } from '../wire/attributes.ts';
+import { readUint16, readUint32 } from '../wire/bytes.ts';
+import { fromWireFamily, type NotificationMessage } from '../wire/message.ts';
+import { isWellFormedNlri } from '../wire/nlri.ts';
+import { invalidNetworkField, malformedAttributeList } from '../wire/update.ts';
+import type { AttributeStore } from './attribute-store.ts';
+import { canonicalize } from './canonical.ts';
+import type { FamilyRib } from './family-rib.ts';
+import type { Filtering } from './filtering.ts';
+import type { RouteFilter } from './policy.ts';
+import type { Source } from './source.ts';
+
+export interface AdjRibInOptions {
+  readonly source: number;
+  readonly about: Source;
+  readonly context: WireContext;
+  readonly filter: RouteFilter;
+  /** The families of the session; UPDATEs of others are ignored. */
+  readonly ribs: ReadonlyMap<AddressFamily, FamilyRib>;
+  /** RFC 8950: IPv6 next hops for IPv4 routes were negotiated. */
+  readonly extendedNextHop: boolean;
+  readonly onEndOfRib: (family: AddressFamily) => void;
+}
+
+/** Counts for status, since the session began. */
+export interface InCounters {
+  updates: number;
+  announced: number;
+  withdrawn: number;
+  /** UPDATEs treated as withdrawals, RFC 7606. */
+  treatedAsWithdraw: number;
+  /** UPDATEs of which an attribute was discarded. */
+  attributesDiscarded: number;
+}
+
+export class AdjRibIn {
+  readonly counters: InCounters = {
+    updates: 0,
+    announced: 0,
+    withdrawn: 0,
+    treatedAsWithdraw: 0,
+    attributesDiscarded: 0,
+  };
+  /** What was last wrong with an UPDATE, for people. */
+  lastFindings: readonly Finding[] = [];
+  readonly #store: AttributeStore;
+  readonly #filtering: Filtering;
+  #options: AdjRibInOptions;
+  readonly #scan = new AttributeScan();
+
+  constructor(store: AttributeStore, filtering: Filtering, options: AdjRibInOptions) {
+    this.#store = store;
+    this.#filtering = filtering;
+    this.#options = options;
+  }
+
+  get source(): number {
+    return this.#options.source;
+  }
+
+  /** Another filter: what is there already is judged anew from what was received. */
+  setFilter(filter: RouteFilter): void {
+    this.#options = { ...this.#options, filter };
+    for (const rib of this.#options.ribs.values()) {
+      const { paths } = rib;
+      paths.forEachOf(this.source, (path) => {
+        const received = paths.receivedOf(path);
+        const prefix = paths.prefixes[path] ?? 0;
+        const attributes = this.#filtering.apply(filter, received, rib.prefixes, prefix);
+        rib.set(prefix, this.source, paths.identifiers?.[path] ?? 0, attributes, received);
+      });
+    }
+  }
+
+  /** Takes the body of an UPDATE at bytes[from..to); a NOTIFICATION when the session must end. */
+  receive(bytes: Uint8Array, from: number, to: number): NotificationMessage | undefined {
+    this.counters.updates++;
+    const withdrawnTo = from + 2 + readUint16(bytes, from);
+    if (withdrawnTo + 2 > to) return malformedAttributeList;
+    const attributesFrom = withdrawnTo + 2;
+    const attributesTo = attributesFrom + readUint16(bytes, withdrawnTo);
+    if (attributesTo > to) return malformedAttributeList;
+    if (to - from === 4) return this.#endOfRib('ipv4-unicast');
+    const { addPathIpv4 } = this.#options.context;
+    if (
+      !isWellFormedNlri(bytes, from + 2, withdrawnTo, 4, addPathIpv4) ||
+      !isWellFormedNlri(bytes, attributesTo, to, 4, addPathIpv4)
+    ) {
+      return invalidNetworkField;
+    }
+    const rib = this.#options.ribs.get('ipv4-unicast');
+    if (rib && withdrawnTo > from + 2) this.#withdraw(rib, bytes, from + 2, withdrawnTo, addPathIpv4);
+    if (attributesTo === attributesFrom && attributesTo === to) return undefined;
+    return this.#attributes(bytes, attributesFrom, attributesTo, to, rib);
+  }
+
+  #attributes(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    nlriTo: number,
+    rib: FamilyRib | undefined,
+  ): NotificationMessage | undefined {
+    const { source, context } = this.#options;
+    const hasNlri = to < nlriTo;
+    if (hasNlri && rib && context.fourOctetAs) {
+      const known = this.#store.find(source, bytes, from, to);
+      if (known !== 0) {
+        this.#announce(rib, known, bytes, to, nlriTo, context.addPathIpv4);
+        return undefined;
+      }
+    }
+    const scan = this.#scan;
+    scan.scan(bytes, from, to, context, hasNlri);
+    if (scan.findings.length > 0) this.#note(scan);
+    if (scan.reset) return scan.reset;
+    if (this.#isEndOfRib(bytes, scan, hasNlri)) return undefined;
+    this.#unreach(bytes, scan);
+    if (hasNlri && rib) this.#plainRoutes(rib, bytes, to, nlriTo);
+    this.#reach(bytes, scan);
+    return undefined;
+  }
+
+  #note(scan: AttributeScan): void {
+    this.lastFindings = scan.findings;
+    if (scan.treatAsWithdraw) this.counters.treatedAsWithdraw++;
+    else this.counters.attributesDiscarded++;
+  }
+
+  /** Routes of the NLRI field. */
+  #plainRoutes(rib: FamilyRib, bytes: Uint8Array, from: number, to: number): void {
+    const { addPathIpv4, fourOctetAs } = this.#options.context;
+    if (this.#scan.treatAsWithdraw) {
+      this.#withdraw(rib, bytes, from, to, addPathIpv4);
+      return;
+    }
+    const attributes = this.#intern(bytes, false, fourOctetAs);
+    this.#announce(rib, attributes, bytes, from, to, addPathIpv4);
+  }
+
+  #intern(bytes: Uint8Array, mp: boolean, fourOctetAs: boolean): number {
+    const { source, about } = this.#options;
+    const canonical = canonicalize(bytes, this.#scan, mp, fourOctetAs);
+    return this.#store.intern(source, about, canonical.bytes, 0, canonical.length);
+  }
+
+  #reach(bytes: Uint8Array, scan: AttributeScan): void {
+    const index = scan.indexOf(AttributeCode.mpReach);
+    if (index < 0) return;
+    const start = scan.starts[index] ?? 0;
+    const end = scan.ends[index] ?? 0;
+    const family = fromWireFamily(readUint16(bytes, start), bytes[start + 2] ?? 0);
+    const rib = family && this.#options.ribs.get(family);
+    if (!rib || !family) return;
+    const { context, extendedNextHop } = this.#options;
+    const addPath = family === 'ipv4-unicast' ? context.addPathIpv4 : context.addPathIpv6;
+    const nextHopLength = bytes[start + 3] ?? 0;
+    const nlri = start + MP_REACH_NEXT_HOP + nextHopLength + 1;
+    const refused = family === 'ipv4-unicast' && nextHopLength !== 4 && !extendedNextHop;
+    if (scan.treatAsWithdraw || refused) {
+      this.#withdraw(rib, bytes, nlri, end, addPath);
+    } else if (nlri < end) {
+      const attributes = this.#intern(bytes, true, context.fourOctetAs);
+      this.#announce(rib, attributes, bytes, nlri, end, addPath);
+    }
+  }
+
+  #unreach(bytes: Uint8Array, scan: AttributeScan): void {
+    const index = scan.indexOf(AttributeCode.mpUnreach);
+    if (index < 0) return;
+    const start = scan.starts[index] ?? 0;
+    const family = fromWireFamily(readUint16(bytes, start), bytes[start + 2] ?? 0);
+    const rib = family && this.#options.ribs.get(family);
+    if (!rib) return;
+    const { context } = this.#options;
+    const addPath = family === 'ipv4-unicast' ? context.addPathIpv4 : context.addPathIpv6;
+    this.#withdraw(rib, bytes, start + 3, scan.ends[index] ?? 0, addPath);
+  }
+
+  /** RFC 4724 §2: nothing but an empty MP_UNREACH_NLRI. */
+  #isEndOfRib(bytes: Uint8Array, scan: AttributeScan, hasNlri: boolean): boolean {
+    const index = scan.indexOf(AttributeCode.mpUnreach);
+    if (hasNlri || index < 0 || scan.count !== 1 || scan.dropped) return false;
+    const start = scan.starts[index] ?? 0;
+    if ((scan.ends[index] ?? 0) - start !== 3) return false;
+    const family = fromWireFamily(readUint16(bytes, start), bytes[start + 2] ?? 0);
+    if (family) this.#endOfRib(family);
+    return true;
+  }
+
+  #endOfRib(family: AddressFamily): undefined {
+    if (this.#options.ribs.has(family)) this.#options.onEndOfRib(family);
+  }
+
+  #announce(rib: FamilyRib, received: number, bytes: Uint8Array, from: number, to: number, addPath: boolean): void {
+    const { source, filter } = this.#options;
+    const { prefixes } = rib;
+    let count = 0;
+    for (let at = from; at < to; count++) {
+      let identifier = 0;
+      if (addPath) {
+        identifier = readUint32(bytes, at);
+        at += 4;
+      }
+      const prefix = prefixes.intern(bytes, at);
+      const attributes = filter.acceptsAll ? received : this.#filtering.apply(filter, received, prefixes, prefix);
+      rib.set(prefix, source, identifier, attributes, received);
+      at += 1 + (((bytes[at] ?? 0) + 7) >> 3);
+    }
+    this.counters.announced += count;
+  }
+
+  #withdraw(rib: FamilyRib, bytes: Uint8Array, from: number, to: number, addPath: boolean): void {
+    const { source } = this.#options;
+    const { prefixes } = rib;
+    for (let at = from; at < to; ) {
+      let identifier = 0;
+      if (addPath) {
+        identifier = readUint32(bytes, at);
+        at += 4;
+      }
+      const prefix = prefixes.find(bytes, at);
+      if (prefix !== 0) rib.remove(prefix, source, identifier);
+      this.counters.withdrawn++;
+      at += 1 + (((bytes[at] ?? 0) + 7) >> 3);
+    }
+  }
+}

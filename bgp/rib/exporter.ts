@@ -1,0 +1,67 @@
+// From the best path to what a peer is sent: export rules, filters and outgoing attributes, for all update groups.
+
+import type { AttributeStore } from './attribute-store.ts';
+import { ExportAttributes } from './export-attributes.ts';
+import type { Sources } from './source.ts';
+import { type Treatment, withheld } from './treatment.ts';
+
+export interface RouteExporter {
+  /** The attribute set to announce in place of `attributes` (the same, or what a filter made of it); 0: nothing. */
+  outgoing(attributes: number, prefix: number, treatment: Treatment): number;
+  sourceOf(attributes: number): number;
+  /** Valid until the next call. */
+  build(attributes: number, treatment: Treatment): ExportAttributes;
+  onTooLong(attributes: number, treatment: Treatment): void;
+}
+
+/** Applies the treatment's filter; returns the set to announce or 0. */
+export type FilterRoute = (attributes: number, prefix: number, treatment: Treatment) => number;
+
+export class Exporter implements RouteExporter {
+  readonly #store: AttributeStore;
+  readonly #sources: Sources;
+  readonly #filter: FilterRoute;
+  readonly #built: ExportAttributes;
+  // Changed prefixes come in runs of one attribute set, so the last verdict is nearly always the next one too.
+  #lastAttributes = 0;
+  #lastTreatment: Treatment | undefined;
+  #lastVerdict = 0;
+
+  constructor(store: AttributeStore, sources: Sources, filter: FilterRoute) {
+    this.#store = store;
+    this.#sources = sources;
+    this.#filter = filter;
+    this.#built = new ExportAttributes(store, sources);
+  }
+
+  outgoing(attributes: number, prefix: number, treatment: Treatment): number {
+    if (attributes !== this.#lastAttributes || treatment !== this.#lastTreatment) {
+      this.#lastAttributes = attributes;
+      this.#lastTreatment = treatment;
+      this.#lastVerdict = withheld(attributes, this.#store, this.#sources, treatment) === undefined ? attributes : 0;
+    }
+    if (this.#lastVerdict === 0 || treatment.filter.acceptsAll) return this.#lastVerdict;
+    return this.#filter(attributes, prefix, treatment);
+  }
+
+  /** Attribute set numbers are about to mean other sets. */
+  forget(): void {
+    this.#lastAttributes = 0;
+  }
+
+  sourceOf(attributes: number): number {
+    return this.#store.source[attributes] ?? 0;
+  }
+
+  build(attributes: number, treatment: Treatment): ExportAttributes {
+    this.#built.build(attributes, treatment);
+    return this.#built;
+  }
+
+  onTooLong(_attributes: number, _treatment: Treatment): void {
+    this.tooLong++;
+  }
+
+  /** Routes withdrawn because their attributes do not fit into a message any more. */
+  tooLong = 0;
+}

@@ -1,0 +1,68 @@
+// How routes are treated on their way to a peer. Peers with equal treatment form an update group: what is sent to one is,
+// byte for byte, what is sent to all.
+
+import type { AddressFamily } from '../settings.ts';
+import { type AttributeStore, Trait } from './attribute-store.ts';
+import type { RouteFilter } from './policy.ts';
+import type { Source, Sources } from './source.ts';
+
+export interface Treatment {
+  readonly family: AddressFamily;
+  /** To another AS. */
+  readonly external: boolean;
+  /** RFC 4456: the peer is our client. */
+  readonly client: boolean;
+  /** AS that we show: what goes in front of the AS_PATH towards another AS. */
+  readonly localAsn: number;
+  readonly clusterId: number;
+  readonly nextHop: 'auto' | 'self' | 'keep';
+  /** Our address on the session in network order: 4, 16 or 32 octets. */
+  readonly ownNextHop: Uint8Array;
+  readonly fourOctetAs: boolean;
+  /** RFC 7911: all paths, with identifiers. */
+  readonly addPath: boolean;
+  readonly maxMessageLength: number;
+  /** RFC 9494: the peer knows what LLGR_STALE means. */
+  readonly longLived: boolean;
+  /** RFC 8326: all routes go out with GRACEFUL_SHUTDOWN, because this node is about to leave. */
+  readonly draining: boolean;
+  readonly filter: RouteFilter;
+  /** Equal for equal filters. */
+  readonly filterKey: string;
+}
+
+/** Equal for peers that can share a group. */
+export function treatmentKey(treatment: Treatment): string {
+  const { filter: _filter, ownNextHop, ...rest } = treatment;
+  return JSON.stringify({ ...rest, ownNextHop: [...ownNextHop] });
+}
+
+/** Why a route is not sent to peers of this treatment; undefined when it is (filters aside). */
+export function withheld(
+  attributes: number,
+  store: AttributeStore,
+  sources: Sources,
+  treatment: Treatment,
+): string | undefined {
+  const traits = store.traits[attributes] ?? 0;
+  if (traits !== 0) {
+    const reason = withheldByCommunity(traits, treatment);
+    if (reason !== undefined) return reason;
+  }
+  return withheldByOrigin(sources.get(store.source[attributes] ?? 0), treatment);
+}
+
+/** RFC 1997, RFC 9494 §4.3. */
+function withheldByCommunity(traits: number, { external, longLived }: Treatment): string | undefined {
+  if (traits & Trait.noAdvertise) return 'community NO_ADVERTISE';
+  if (external && traits & Trait.noExport) return 'community NO_EXPORT';
+  if (external && traits & Trait.noExportSubconfed) return 'community NO_EXPORT_SUBCONFED';
+  if (traits & Trait.longLivedStale && !longLived) return 'long-lived stale, and the peer does not know of that';
+  return undefined;
+}
+
+/** RFC 4271 §9.2 and RFC 4456 §6: between internal peers only from or to a client. */
+function withheldByOrigin(source: Source, { external, client }: Treatment): string | undefined {
+  if (external || source.external || source.local || source.client || client) return undefined;
+  return 'learned by iBGP, and neither that peer nor this one is a route-reflector client';
+}

@@ -1,0 +1,197 @@
+// Writes UPDATEs into slabs, back to back, so that what one turn has to say to a group of peers is a few long arrays that
+// all their connections share. A chunk is for all members of the group but at most one: the source of its routes.
+
+import { AttributeCode, EXTENDED_LENGTH, OPTIONAL } from '../wire/attributes.ts';
+import { writeUint16 } from '../wire/bytes.ts';
+import { HEADER_LENGTH, MAX_MESSAGE_LENGTH, MessageType, toWireFamily } from '../wire/message.ts';
+import type { AddressFamily } from '../settings.ts';
+import type { ExportAttributes } from './export-attributes.ts';
+import type { PrefixTable } from './prefixes.ts';
+
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  /** Source that does not get it; -1: everybody does. */
+  readonly except: number;
+  /** Source that alone gets it; -1: it is for all. */
+  readonly only: number;
+}
+
+const SLAB_BYTES = 128 * 1024;
+/** Longest NLRI: path identifier, length, 16 octets; and what Ipv4Prefixes.write may scribble beyond. */
+const NLRI_ROOM = 24;
+
+export class UpdateWriter {
+  #slab: Uint8Array = new Uint8Array(0);
+  #at = 0;
+  #chunkFrom = 0;
+  #except = -1;
+  #only = -1;
+  #chunks: Chunk[] = [];
+  /** UPDATEs written, ever. */
+  updates = 0;
+
+  /** Whom the following messages are for: all but `except`, or `only` one; -1 for no such restriction. */
+  address(except: number, only = -1): void {
+    if (except === this.#except && only === this.#only) return;
+    this.#cut();
+    this.#except = except;
+    this.#only = only;
+  }
+
+  /** What was written since the last call. */
+  take(): readonly Chunk[] {
+    this.#cut();
+    const chunks = this.#chunks;
+    if (chunks.length > 0) this.#chunks = [];
+    return chunks;
+  }
+
+  /**
+   * UPDATEs announcing ids[from..to) with these attributes.
+   * @param identifiers beside ids, RFC 7911; undefined: none are sent.
+   * @returns false when the attributes are too long to be sent at all.
+   */
+  announce(
+    attributes: ExportAttributes,
+    prefixes: PrefixTable,
+    ids: Uint32Array,
+    from: number,
+    to: number,
+    maxLength: number,
+    identifiers?: Uint32Array,
+  ): boolean {
+    const fixed = HEADER_LENGTH + 4 + attributes.length + attributes.reachLength;
+    // Longer messages than needed help nobody; long attributes may need them (RFC 8654).
+    const limit = fixed + NLRI_ROOM > MAX_MESSAGE_LENGTH ? maxLength : MAX_MESSAGE_LENGTH;
+    if (fixed + NLRI_ROOM > limit) return false;
+    let i = from;
+    while (i < to) {
+      const start = this.#begin(limit);
+      const slab = this.#slab;
+      const tail = attributes.reachLength > 0 ? attributes.length : 0;
+      let at = start + HEADER_LENGTH + 4;
+      if (tail > 0) at = copy(attributes.reach, attributes.reachLength, slab, at);
+      else at = copy(attributes.bytes, attributes.length, slab, at);
+      const room = start + limit - tail - NLRI_ROOM;
+      const nlri = at;
+      for (; i < to && at <= room; i++) {
+        if (identifiers) at = writeIdentifier(slab, at, identifiers[i] ?? 0);
+        at = prefixes.write(ids[i] ?? 0, slab, at);
+      }
+      if (tail > 0) {
+        // The length octets of MP_REACH_NLRI count what follows them.
+        writeUint16(slab, start + HEADER_LENGTH + 6, attributes.reachLength - 4 + at - nlri);
+        at = copy(attributes.bytes, tail, slab, at);
+        writeUint16(slab, start + HEADER_LENGTH + 2, at - start - HEADER_LENGTH - 4);
+      } else {
+        writeUint16(slab, start + HEADER_LENGTH + 2, attributes.length);
+      }
+      writeUint16(slab, start + HEADER_LENGTH, 0);
+      this.#finish(start, at);
+    }
+    return true;
+  }
+
+  /** UPDATEs withdrawing ids[from..to). */
+  withdraw(
+    family: AddressFamily,
+    prefixes: PrefixTable,
+    ids: Uint32Array,
+    from: number,
+    to: number,
+    identifiers?: Uint32Array,
+  ): void {
+    const plain = family === 'ipv4-unicast';
+    let i = from;
+    while (i < to) {
+      const start = this.#begin(MAX_MESSAGE_LENGTH);
+      const slab = this.#slab;
+      const room = start + MAX_MESSAGE_LENGTH - 2 - NLRI_ROOM;
+      const nlri = start + HEADER_LENGTH + (plain ? 2 : 11);
+      let at = nlri;
+      for (; i < to && at <= room; i++) {
+        if (identifiers) at = writeIdentifier(slab, at, identifiers[i] ?? 0);
+        at = prefixes.write(ids[i] ?? 0, slab, at);
+      }
+      if (plain) {
+        writeUint16(slab, start + HEADER_LENGTH, at - nlri);
+        writeUint16(slab, at, 0);
+        at += 2;
+      } else {
+        writeUnreachHead(slab, start + HEADER_LENGTH, family, at - nlri);
+      }
+      this.#finish(start, at);
+    }
+  }
+
+  /** RFC 4724 §2. */
+  endOfRib(family: AddressFamily): void {
+    const start = this.#begin(MAX_MESSAGE_LENGTH);
+    const body = start + HEADER_LENGTH;
+    if (family === 'ipv4-unicast') {
+      this.#slab.fill(0, body, body + 4);
+      this.#finish(start, body + 4);
+    } else {
+      writeUnreachHead(this.#slab, body, family, 0);
+      this.#finish(start, body + 11);
+    }
+  }
+
+  /** Other messages, already framed, in their place between UPDATEs. */
+  raw(message: Uint8Array): void {
+    const start = this.#begin(message.length);
+    this.#slab.set(message, start);
+    this.#at = start + message.length;
+  }
+
+  #begin(limit: number): number {
+    if (this.#at + limit > this.#slab.length) {
+      this.#cut();
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, limit));
+      this.#at = 0;
+      this.#chunkFrom = 0;
+    }
+    return this.#at;
+  }
+
+  #finish(start: number, end: number): void {
+    const slab = this.#slab;
+    slab.fill(0xff, start, start + 16);
+    writeUint16(slab, start + 16, end - start);
+    slab[start + 18] = MessageType.update;
+    this.#at = end;
+    this.updates++;
+  }
+
+  #cut(): void {
+    if (this.#at === this.#chunkFrom) return;
+    const bytes = this.#slab.subarray(this.#chunkFrom, this.#at);
+    this.#chunks.push({ bytes, except: this.#except, only: this.#only });
+    this.#chunkFrom = this.#at;
+  }
+}
+
+function copy(source: Uint8Array, length: number, target: Uint8Array, at: number): number {
+  for (let i = 0; i < length; i++) target[at + i] = source[i] ?? 0;
+  return at + length;
+}
+
+function writeIdentifier(bytes: Uint8Array, at: number, identifier: number): number {
+  bytes[at] = identifier >>> 24;
+  bytes[at + 1] = identifier >>> 16;
+  bytes[at + 2] = identifier >>> 8;
+  bytes[at + 3] = identifier;
+  return at + 4;
+}
+
+/** No withdrawn IPv4 routes, then MP_UNREACH_NLRI with `length` octets of NLRI after its head: 11 octets. */
+function writeUnreachHead(bytes: Uint8Array, at: number, family: AddressFamily, length: number): void {
+  const { afi, safi } = toWireFamily(family);
+  writeUint16(bytes, at, 0);
+  writeUint16(bytes, at + 2, 7 + length);
+  bytes[at + 4] = OPTIONAL | EXTENDED_LENGTH;
+  bytes[at + 5] = AttributeCode.mpUnreach;
+  writeUint16(bytes, at + 6, 3 + length);
+  writeUint16(bytes, at + 8, afi);
+  bytes[at + 10] = safi;
+}
