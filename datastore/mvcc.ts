@@ -150,6 +150,8 @@ export class Mvcc {
   readonly #changes: MutableVersion[] = [];
   #revision = 1;
   #compactedRevision = 0;
+  /** The first revision of which all changes are still here. */
+  #historyFrom = 0;
   #size = 0;
 
   /** etcd counts from 1: an empty store is at 1, its first write makes 2. */
@@ -203,7 +205,7 @@ export class Mvcc {
     until = this.#revision,
     limit = Number.POSITIVE_INFINITY,
   ): { readonly changes: readonly Version[]; readonly next: number } {
-    if (from < this.#compactedRevision) throw this.#compactedError(from);
+    if (from < this.#historyFrom) throw this.#compactedError(from);
     const changes: Version[] = [];
     for (let i = this.#changesFrom(from); i < this.#changes.length; i++) {
       const change = this.#changes[i];
@@ -231,6 +233,7 @@ export class Mvcc {
     }
     this.#changes.splice(0, dropped);
     this.#compactedRevision = revision;
+    this.#historyFrom = revision;
   }
 
   /** Deletes the lease and its keys in one revision; the changes are empty when it had none. */
@@ -250,16 +253,29 @@ export class Mvcc {
     this.#revision = Math.max(this.#revision, change.modRevision);
   }
 
-  /** Starts from a snapshot: the keys alive at `revision`, below which nothing is known. Only on an empty store. */
-  load(versions: Iterable<Omit<Version, 'older'>>, revision: number): void {
-    for (const version of versions) {
-      const loaded = { ...version, older: undefined };
-      this.#index.set(version.key, loaded);
-      if (version.lease !== NO_LEASE) this.leases.attach(version.lease, version.key);
-      this.#size += sizeOf(loaded);
-    }
-    this.#revision = revision;
+  /** One key of a snapshot taken at `revision`, before whose history nothing is known; before any replay(). */
+  load(version: Omit<Version, 'older'>): void {
+    const loaded: MutableVersion = { ...version, older: undefined };
+    this.#index.set(version.key, loaded);
+    if (version.lease !== NO_LEASE) this.leases.attach(version.lease, version.key);
+    this.#size += sizeOf(loaded);
+  }
+
+  /** The revision of the snapshot whose keys were loaded. */
+  startFrom(revision: number): void {
+    this.#revision = Math.max(revision, 1);
     this.#compactedRevision = revision;
+    this.#historyFrom = revision === 0 ? 0 : revision + 1;
+  }
+
+  /** Everything: the keys alive at the compacted revision, and the changes since. Versions never change their content. */
+  capture(): { readonly base: readonly Version[]; readonly changes: readonly Version[] } {
+    const base: Version[] = [];
+    for (const head of this.#index.range('')) {
+      const version = liveAt(head, this.#compactedRevision);
+      if (version) base.push(version);
+    }
+    return { base, changes: this.#changes.slice(this.#changesFrom(this.#compactedRevision + 1)) };
   }
 
   #range(range: KeyRange, options: RangeOptions): RangeResult {

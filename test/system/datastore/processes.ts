@@ -106,3 +106,17 @@ export function startEtcd(options: EtcdOptions): Daemon {
     ...(options.extra ?? []),
   ]);
 }
+
+const sourceRoot = new URL('../../../', import.meta.url).pathname;
+
+/** twill-datastore from the sources, not yet answering. */
+export function startTwillDatastore(options: {
+  readonly dataDir: string;
+  readonly listen: string;
+  readonly extra?: readonly string[];
+}): Daemon {
+  return new Daemon(process.execPath, [
+    ...['--import', 'tsx', join(sourceRoot, 'datastore/embedded/main.ts')],
+    ...['--data-dir', options.dataDir, '--listen', options.listen, ...(options.extra ?? [])],
+  ]);
+}

@@ -1,0 +1,97 @@
+// twill-datastore: the embedded store, serving the etcd v3 API from one local directory.
+
+import { performance } from 'node:perf_hooks';
+import { createLogger, type LogLevel, logLevels } from '../../runtime/log.ts';
+import { choice, helpText, type OptionValues, parseOptions, text } from '../../runtime/options.ts';
+import { Engine } from './engine.ts';
+import { lockDirectory } from './lock.ts';
+import { startServer } from './server.ts';
+
+const options = {
+  dataDir: text({
+    flag: 'data-dir',
+    environment: 'TWILL_DATA_DIR',
+    default: '/var/lib/twill/datastore',
+    value: 'dir',
+    help: 'Where the data are kept; made when missing.',
+  }),
+  listen: text({
+    flag: 'listen',
+    environment: 'TWILL_DATASTORE_LISTEN',
+    default: 'unix:/run/twill/datastore.sock',
+    value: 'address',
+    help: 'unix:/path, or host:port for TCP.',
+  }),
+  logLevel: choice({
+    flag: 'log-level',
+    environment: 'TWILL_LOG_LEVEL',
+    default: 'info',
+    choices: logLevels,
+    value: 'level',
+    help: `One of ${logLevels.join(', ')}.`,
+  }),
+} as const;
+
+const usage = `twill-datastore: a key-value store with etcd's v3 API for one machine, durable in one directory.
+Any etcd client works on it, also etcdctl: ETCDCTL_API=3 etcdctl --endpoints unix:/run/twill/datastore.sock get --prefix /
+
+Usage: twill-datastore [options]`;
+
+const LEASE_TICK_MS = 500;
+
+async function main(): Promise<void> {
+  const parsed = parseOptions(options, { argv: process.argv.slice(2), environment: process.env });
+  switch (parsed.kind) {
+    case 'help':
+      process.stdout.write(helpText(usage, options));
+      return;
+    case 'version':
+      process.stdout.write('twill-datastore 0.1.0\n');
+      return;
+    case 'problem':
+      process.stderr.write(`twill-datastore: ${parsed.message}\n`);
+      process.exitCode = 2;
+      return;
+    case 'values':
+      await run(parsed.values);
+  }
+}
+
+async function run(settings: OptionValues<typeof options>): Promise<void> {
+  const level: LogLevel = settings.logLevel;
+  const log = createLogger('datastore', level);
+  const lock = lockDirectory(settings.dataDir);
+  const engine = new Engine({
+    directory: settings.dataDir,
+    now: () => performance.now(),
+    onFailure: (error) => {
+      // Nothing that was not acknowledged is lost by this, and the next start repairs the end of the log.
+      log.fatal({ error: error.message, directory: settings.dataDir }, 'the disk failed');
+      lock.release();
+      process.exit(1);
+    },
+  });
+  if (engine.tornBytes > 0) log.warn({ bytes: engine.tornBytes }, 'removed the unacknowledged end of the log');
+  const server = await startServer({ engine, directory: settings.dataDir, listen: settings.listen });
+  const leaseTimer = setInterval(() => engine.expireLeases(), LEASE_TICK_MS);
+  const facts = { listen: settings.listen, directory: settings.dataDir, revision: engine.mvcc.revision };
+  log.info({ ...facts, clusterId: engine.clusterId }, 'serving');
+
+  let stopping = false;
+  const stop = async (signal: string): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal, revision: engine.mvcc.revision }, 'stopping');
+    clearInterval(leaseTimer);
+    await server.close();
+    await engine.close();
+    lock.release();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`twill-datastore: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,140 @@
+// The gRPC server of twill-datastore: binds the address and hands the services their engine.
+
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { type AnyDefinition, loadSync, type ServiceDefinition } from '@grpc/proto-loader';
+import type { Engine } from './engine.ts';
+import { clusterService, type HeaderOf, kvService, leaseService, maintenanceService } from './services.ts';
+import { watchService } from './watch-service.ts';
+
+export interface ServerSettings {
+  readonly engine: Engine;
+  readonly directory: string;
+  /** unix:/path or host:port. */
+  readonly listen: string;
+  readonly credentials?: ServerCredentials;
+  /** How often quiet watches are told the revision. */
+  readonly progressMs?: number;
+}
+
+export interface RunningServer {
+  /** The port, when it listens on TCP. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** etcd's limit of a request plus what gRPC adds. */
+const MAX_REQUEST_BYTES = 2 * 1024 * 1024;
+const PROGRESS_MS = 60_000;
+
+/** Rejects with an Error whose message is for the operator. */
+export async function startServer(settings: ServerSettings): Promise<RunningServer> {
+  const { engine, listen } = settings;
+  // One member: its id is the cluster's.
+  const header: HeaderOf = (revision) => ({
+    cluster_id: engine.clusterId,
+    member_id: engine.clusterId,
+    revision,
+    raft_term: 1,
+  });
+  const facts = {
+    memberId: engine.clusterId,
+    name: 'twill-datastore',
+    clientUrls: [listen.startsWith('unix:') ? listen : `http://${listen}`],
+    diskBytes: () => directoryBytes(settings.directory),
+  };
+  const server = new Server({
+    'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+    'grpc.max_send_message_length': -1,
+    'grpc.max_concurrent_streams': 10_000,
+  });
+  const services = loadServices();
+  server.addService(services('KV'), kvService(engine, header));
+  server.addService(services('Watch'), watchService(engine, header, settings.progressMs ?? PROGRESS_MS));
+  server.addService(services('Lease'), leaseService(engine, header));
+  server.addService(services('Cluster'), clusterService(engine, header, facts));
+  server.addService(services('Maintenance'), maintenanceService(engine, header, facts));
+  const socketPath = /^unix:(?:\/\/)?(.+)$/.exec(listen)?.[1];
+  if (socketPath !== undefined) await freeSocket(socketPath);
+  const port = await bind(server, listen, settings.credentials ?? ServerCredentials.createInsecure());
+  // Who may open the socket may do everything.
+  if (socketPath !== undefined) chmodSync(socketPath, 0o600);
+  return { port, close: () => shutDown(server, socketPath) };
+}
+
+function loadServices(): (name: string) => ServiceDefinition {
+  const definitions = loadSync(fileURLToPath(new URL('./rpc.proto', import.meta.url)), {
+    keepCase: true,
+    longs: String,
+    enums: String,
+    defaults: true,
+    oneofs: true,
+  });
+  return (name) => {
+    const definition = definitions[`etcdserverpb.${name}`];
+    if (!definition || !isService(definition)) throw new Error(`rpc.proto has no service ${name}`);
+    return definition;
+  };
+}
+
+const isService = (definition: AnyDefinition): definition is ServiceDefinition => !('format' in definition);
+
+/** Removes the socket of a server that is gone; a living one keeps its place. */
+async function freeSocket(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > 107) throw new Error(`${path}: the path of a unix socket has at most 107 bytes`);
+  if (!existsSync(path)) return;
+  if (!lstatSync(path).isSocket()) throw new Error(`${path} is there and is not a socket`);
+  if (await answers(path)) throw new Error(`${path}: another server listens there already`);
+  unlinkSync(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, credentials, (error, port) => {
+      if (error) reject(new Error(`can not listen on ${listen}: ${error.message}`));
+      else resolve(port);
+    });
+  });
+}
+
+const SHUT_DOWN_MS = 500;
+
+/** Lets running calls finish; watches are cut, their clients know how to come back. */
+async function shutDown(server: Server, socketPath: string | undefined): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, SHUT_DOWN_MS);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+  if (socketPath !== undefined && existsSync(socketPath)) unlinkSync(socketPath);
+}
+
+async function directoryBytes(directory: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(directory)) {
+    // A log may be deleted between the two calls.
+    const found = await stat(join(directory, name)).catch(() => undefined);
+    bytes += found?.size ?? 0;
+  }
+  return bytes;
+}
