@@ -68,6 +68,7 @@ function nextToken(text: string, position: number, afterLabel: boolean): Next {
   }
   const symbol = matchAt(symbols, text, position)?.[0];
   if (symbol) return { kind: 'token', token: { kind: symbol as Symbol, position }, next: position + symbol.length };
+  if ('=&|\r\n'.includes(first)) return unexpected(first, position);
   if (afterLabel) return operatorWord(text, position);
   const called = matchAt(call, text, position);
   if (called) return callToken(called, position);
