@@ -73,7 +73,7 @@ const server = await serveCni({
   socketPath: `${runDir}/cni.sock`,
   awaitEndpoint,
   ready: () => (felix === 'not-ready' ? 'felix is not in sync' : undefined),
-  log: createLogger('agent', 'warn'),
+  log: createLogger('agent', 'error'),
 });
 
 const control = await serveControl(`${runDir}/control.sock`, {

@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
 import { runProgram } from '../../../linux/process.ts';
 import { findProgram } from '../../../linux/requirements.ts';
 import { type Client, type PluginAnswer, TestNode } from './node.ts';
@@ -30,12 +30,19 @@ const clients: readonly { name: string; prepare: () => Client | undefined }[] = 
   },
   {
     name: 'the Node client',
-    prepare: () => [
-      process.execPath,
-      '--import',
-      createRequire(import.meta.url).resolve('tsx'),
-      join(root, 'cni/fallback.ts'),
-    ],
+    prepare: () => {
+      const file = join(folder, 'twill-cni.mjs');
+      const entry = join(root, 'cni/fallback.ts');
+      buildSync({
+        entryPoints: [entry],
+        outfile: file,
+        bundle: true,
+        platform: 'node',
+        format: 'esm',
+        target: 'node20',
+      });
+      return [process.execPath, file];
+    },
   },
 ];
 
