@@ -28,12 +28,7 @@ import {
   stateOf,
 } from './fsm-state.ts';
 import { checkOpen, negotiate, openFor } from './negotiate.ts';
-import type {
-  ConnectionId,
-  DownReason,
-  SessionEffect,
-  SessionEvent,
-} from './session-types.ts';
+import type { ConnectionId, DownReason, SessionEffect, SessionEvent } from './session-types.ts';
 import type { NotificationMessage, OpenMessage } from './wire/message.ts';
 import { CeaseSubcode, ErrorCode, FsmSubcode, notification, shutdownData } from './wire/notification.ts';
 
@@ -314,10 +309,10 @@ class Machine {
 
   /** §6.8: which of two connections to one peer stays, seen when the OPEN of `link` has come. */
   #wins(link: Link, rival: Link, open: OpenMessage): boolean {
-    if (rival.phase === 'Established') {
-      // RFC 4724 §4.2: a peer that restarted without our noticing opens anew; the old connection is dead.
-      return link.incoming && promisesRestart(rival) && this.#now - rival.since > raceMs;
-    }
+    // RFC 4724 §4.2: a peer that restarted without our noticing opens anew; the old connection is dead.
+    if (this.#isOld(rival)) return link.incoming && promisesRestart(rival);
+    // Young sessions are compared too (§8.1.1 CollisionDetectEstablishedState): one end may be in Established while the
+    // other is not, and by one rule for all states both close the same connection.
     if (link.incoming === rival.incoming) return true;
     const { routerId, localAsn } = this.#session.config;
     // RFC 6286 §2.3: with equal identifiers the higher AS number.
@@ -325,16 +320,20 @@ class Machine {
     return link.incoming !== weAreHigher;
   }
 
+  #isOld = (link: Link): boolean => link.phase === 'Established' && this.#now - link.since > raceMs;
+
   #dropRival(link: Link): void {
-    if (link.phase === 'Established') {
+    if (this.#isOld(link)) {
       // No NOTIFICATION (RFC 4724 §4.2): it would end the graceful restart.
       this.#effects.push({ kind: 'close', connection: link.id, abort: true });
-      this.#effects.push({ kind: 'down', reason: { kind: 'replaced' }, keepRoutes: true });
     } else {
       if (link.phase !== 'DelayOpen') {
         this.#send(link, notification(ErrorCode.cease, CeaseSubcode.connectionCollision));
       }
       this.#close(link);
+    }
+    if (link.phase === 'Established') {
+      this.#effects.push({ kind: 'down', reason: { kind: 'replaced' }, keepRoutes: promisesRestart(link) });
     }
     this.#set({ links: this.#session.links.filter(({ id }) => id !== link.id) });
   }
@@ -365,7 +364,8 @@ class Machine {
     const { negotiated } = link;
     if (!negotiated) return;
     this.#cancelDial();
-    for (const rival of this.#session.links) if (rival.id !== link.id) this.#dropRival(rival);
+    // A rival in OpenSent stays until its OPEN has come: the peer may have seen that one first, and decided for it.
+    for (const rival of this.#session.links) if (rival.phase === 'DelayOpen') this.#dropRival(rival);
     this.#replace(link, this.#withHold({ ...link, phase: 'Established', since: this.#now }));
     this.#set({ timesEstablished: this.#session.timesEstablished + 1 });
     this.#effects.push({ kind: 'established', connection: link.id, negotiated });
