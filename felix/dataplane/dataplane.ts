@@ -227,12 +227,20 @@ export class Dataplane {
 
   private async readTable(): Promise<void> {
     this.tableUnknown = false;
-    const listing = await this.options.nft.listJson(`list table ${tableName}`);
+    const { ruleset } = this.table;
+    let listing: Awaited<ReturnType<NftClient['listJson']>>;
+    try {
+      listing = await this.options.nft.listJson(`list table ${tableName}`);
+    } catch (error) {
+      // nft 1.0.6 prints broken JSON for a table with flags.
+      this.log.warn({ error: String(error) }, 'the table in the kernel can not be read; writing all of it anew');
+      ruleset.startOver();
+      return;
+    }
     if (listing.kind === 'failed' && listing.code !== 'ENOENT') {
       this.tableUnknown = true;
       throw new Error(`reading the table: ${listing.message}`);
     }
-    const { ruleset } = this.table;
     ruleset.rebase(listing.kind === 'ok' ? parseTable(listing.objects) : undefined);
     if (this.everApplied && ruleset.isPending) {
       this.repairs++;

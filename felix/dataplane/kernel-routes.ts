@@ -34,6 +34,8 @@ export class KernelRoutes {
   private readonly kernel = new Map<string, number>();
   private readonly links = new Map<string, { index: number; up: boolean }>();
   private readonly dirty = new Set<string>();
+  /** Ours that somebody has overwritten: to be taken back. */
+  private readonly overwritten = new Set<string>();
 
   constructor(
     netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes'>,
@@ -143,13 +145,17 @@ export class KernelRoutes {
       if (index === undefined || this.kernel.get(key) === index) this.dirty.delete(key);
       else missing.push(key);
     }
-    const failures = this.execute(missing, (key) => this.creation(key), []);
+    const failures = this.execute(
+      missing,
+      (key) => this.creation(key, this.overwritten.delete(key) ? 'replace' : 'create'),
+      [],
+    );
     const failed = new Set(failures.map((failure) => failure.prefix));
     for (const key of missing) if (!failed.has(key)) this.noteAdded(key);
     return failures.filter((failure) => !this.resolve(failure));
   }
 
-  private creation(key: string, how: 'create' | 'replace' = 'create') {
+  private creation(key: string, how: 'create' | 'replace') {
     const interfaceIndex = this.wantedIndex(key) ?? 0;
     const prefix = prefixOfKey(key);
     return addRoute({ prefix, protocol: endpointRouteProtocol, table: mainTable, nextHops: [{ interfaceIndex }] }, how);
@@ -233,8 +239,9 @@ export class KernelRoutes {
   }
 
   private onRoute(route: Route, removed: boolean): boolean {
-    if (route.protocol !== endpointRouteProtocol || (route.table ?? mainTable) !== mainTable) return false;
+    if ((route.table ?? mainTable) !== mainTable) return false;
     const key = formatPrefix(route.prefix);
+    if (route.protocol !== endpointRouteProtocol) return !removed && this.noteOverwritten(key, route);
     const index = route.nextHops[0]?.interfaceIndex;
     const believed = this.kernel.get(key);
     if (removed) {
@@ -245,6 +252,16 @@ export class KernelRoutes {
       this.kernel.set(key, index);
     }
     if (this.kernel.get(key) === this.wantedIndex(key)) return false;
+    this.dirty.add(key);
+    return true;
+  }
+
+  /** Somebody's route with the prefix of ours: in its place, unless its metric differs (IPv4's default is 0). */
+  private noteOverwritten(key: string, route: Route): boolean {
+    if (!this.kernel.has(key) || !this.wanted.has(key)) return false;
+    if (familyOfPrefix(route.prefix) === 4 && (route.priority ?? 0) !== 0) return false;
+    this.kernel.delete(key);
+    this.overwritten.add(key);
     this.dirty.add(key);
     return true;
   }

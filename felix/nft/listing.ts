@@ -8,11 +8,13 @@ export function parseTable(objects: readonly Readonly<Record<string, unknown>>[]
   const chains = new Map<string, Chain & { rules: Rule[] }>();
   const sets = new Map<string, { declaration: SetDeclaration; elements: Map<string, string> }>();
   const counters = new Set<string>();
+  let dormant = false;
   for (const object of objects) {
     const [kind, value] = Object.entries(object)[0] ?? [];
     if (!isRecord(value)) continue;
     const name = String(value['name']);
-    if (kind === 'chain') {
+    if (kind === 'table') dormant = JSON.stringify(value['flags'] ?? '').includes('dormant');
+    else if (kind === 'chain') {
       const base = parseHook(value);
       chains.set(name, { name, rules: [], ...(base && { base }) });
     } else if (kind === 'rule') {
@@ -20,14 +22,19 @@ export function parseTable(objects: readonly Readonly<Record<string, unknown>>[]
     } else if (kind === 'counter') counters.add(name);
     else if (kind === 'set' || kind === 'map') sets.set(name, parseSet(name, value));
   }
-  return { chains, sets, counters };
+  return { chains, sets, counters, dormant };
 }
 
 function parseHook(chain: Readonly<Record<string, unknown>>): BaseHook | undefined {
-  const { type, hook, prio } = chain;
+  const { type, hook, prio, policy } = chain;
   if (typeof hook !== 'string') return undefined;
-  // Any other text or a drop policy is not what we wrote; the comparison finds the difference.
-  return { type: type as BaseHook['type'], hook: hook as HookName, priority: Number(prio) };
+  // Whatever is not what we write differs in the comparison, which is all that this is for.
+  return {
+    type: type as BaseHook['type'],
+    hook: hook as HookName,
+    priority: Number(prio),
+    policy: policy === 'drop' ? 'drop' : 'accept',
+  };
 }
 
 function parseSet(

@@ -17,6 +17,8 @@ export interface BaseHook {
   readonly type: 'filter' | 'nat';
   readonly hook: HookName;
   readonly priority: number;
+  /** What becomes of packets that no rule decides; ours accept. */
+  readonly policy?: 'accept' | 'drop';
 }
 
 export interface Chain {
@@ -52,11 +54,13 @@ export interface TableState {
   readonly chains: ReadonlyMap<string, Chain>;
   readonly sets: ReadonlyMap<string, { readonly declaration: SetDeclaration; readonly elements: Elements }>;
   readonly counters: ReadonlySet<string>;
+  /** The table is switched off: none of its hooks is called. */
+  readonly dormant?: boolean;
 }
 
 /** The `hook` part of a chain's declaration; empty for a chain that is only jumped to. */
 export const hookText = (base: BaseHook | undefined): string =>
-  base ? `type ${base.type} hook ${base.hook} priority ${base.priority}; policy accept;` : '';
+  base ? `type ${base.type} hook ${base.hook} priority ${base.priority}; policy ${base.policy ?? 'accept'};` : '';
 
 /**
  * A rule as the kernel remembers it: the comment ends in a hash of the text. That is how we know our own rules again

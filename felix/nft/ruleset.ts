@@ -164,6 +164,7 @@ export class Ruleset {
   rebase(kernel: TableState | undefined): void {
     this.committed();
     this.tableMissing = kernel === undefined;
+    this.mustRebuild = kernel?.dormant === true;
     for (const [name, chain] of this.chains) {
       const listed = kernel?.chains.get(name);
       const found = listed && asListed(listed);
@@ -177,6 +178,12 @@ export class Ruleset {
     for (const name of kernel?.counters ?? []) if (!this.counters.has(name)) this.dirtyCounters.set(name, true);
     for (const [name, set] of this.sets) this.rebaseSet(set, kernel?.sets.get(name));
     for (const [name, found] of kernel?.sets ?? []) if (!this.sets.has(name)) this.dirtySets.set(name, found);
+  }
+
+  /** The kernel's table can not be read: the next transaction writes all of it anew. */
+  startOver(): void {
+    this.rebase(undefined);
+    this.mustRebuild = true;
   }
 
   private rebaseSet(set: SetState, found: KernelSet): void {

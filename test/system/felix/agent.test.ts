@@ -83,7 +83,7 @@ describe('felix in the kernel: the agent', function () {
     const store = ['--etcd-endpoints', 'http://127.0.0.1:2379'];
     const quiet = process.env['TWILL_TEST_LOG'] ? 'inherit' : 'ignore';
     // The namespace by nsenter: its pid is the agent's.
-    const inside = ['--net=' + `/run/netns/${node.name}`, process.execPath, ...args, ...store];
+    const inside = [`--net=/run/netns/${node.name}`, process.execPath, ...args, ...store];
     return spawn('nsenter', inside, { stdio: ['ignore', 'ignore', quiet] });
   };
   const status = async (): Promise<Record<string, unknown>> => {
