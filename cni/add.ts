@@ -1,6 +1,7 @@
 // ADD: an address, an endpoint in the datastore, a link, and policy in the kernel before the runtime hears of it.
 //
-//     check ──► assign: block + handle + WorkloadEndpoint in one transaction ──► link ──► Felix has it ──► result
+//     check ──► assign: block + handle + WorkloadEndpoint in one transaction ──► link, the pod's side down
+//                 │                                          result ◄── pod's side up ◄── Felix has it in the kernel
 //                 └── whatever fails from here on: the link goes, the address and the endpoint go
 
 import { randomBytes } from 'node:crypto';
@@ -8,7 +9,7 @@ import { handleKey, resourceKey } from '../datastore/model/index.ts';
 import type { AssignResult } from '../ipam/allocator.ts';
 import { formatMac, parseMac } from '../linux/netlink/link.ts';
 import type { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
-import { type Address, familyOf, formatAddress } from '../net/address.ts';
+import { type Address, type Family, familyOf, formatAddress } from '../net/address.ts';
 import { formatPrefix, hostPrefix } from '../net/prefix.ts';
 import {
   type Attachment,
@@ -24,12 +25,13 @@ import { type Identity, identify, ipamHandle, linkMark } from './identity.ts';
 import type { CniRequest } from './protocol.ts';
 import { type CniResult, formatResult } from './result.ts';
 import {
-  configurePod,
+  addAddresses,
   createLink,
   gatewayIpv4,
   gatewayIpv6,
   hostMac,
   type LinkPlan,
+  openPod,
   PodNetns,
   prepareHost,
   removeLink,
@@ -83,6 +85,7 @@ async function addInTurn(context: CniContext, job: Job): Promise<string> {
       try {
         build(context, job, pod, inside, assigned.addresses);
         await awaitPolicy(context, job, assigned.revision);
+        openPod(inside, job.plan, familiesOf(assigned.addresses));
       } catch (error) {
         await undo(context, job);
         throw error;
@@ -127,12 +130,14 @@ async function assign(context: CniContext, job: Job): Promise<AssignResult & { k
 }
 
 function build(context: CniContext, job: Job, pod: PodNetns, inside: Rtnetlink, addresses: readonly Address[]): void {
-  const ipv6 = addresses.some((address) => familyOf(address) === 6);
+  const ipv6 = familiesOf(addresses).includes(6);
   prepareHost(context.host, ipv6);
-  createLink(context.host, pod, inside, job.plan);
+  createLink(context.host, pod, job.plan);
   setPodSwitches(pod, job.plan.ifname, { ipv6, allowIpForwarding: job.configuration.allowIpForwarding });
-  configurePod(inside, job.plan, addresses);
+  addAddresses(inside, job.plan, addresses);
 }
+
+const familiesOf = (addresses: readonly Address[]): Family[] => [...new Set(addresses.map(familyOf))];
 
 /** Fails closed: a pod whose policy did not make it is no pod. */
 async function awaitPolicy(context: CniContext, job: Job, revision: number): Promise<void> {
@@ -170,7 +175,6 @@ function chooseMac({ mac }: NetworkConfiguration, attachment: Attachment): strin
 
 function resultOf({ plan, configuration }: Job, addresses: readonly Address[]): CniResult {
   const gatewayOf = (address: Address): string => formatAddress(familyOf(address) === 4 ? gatewayIpv4 : gatewayIpv6);
-  const families = [...new Set(addresses.map(familyOf))];
   return {
     interfaces: [
       { name: plan.hostInterface, mac: hostMac, mtu: plan.mtu, sandbox: '' },
@@ -181,7 +185,7 @@ function resultOf({ plan, configuration }: Job, addresses: readonly Address[]): 
       gateway: gatewayOf(address),
       interface: 1,
     })),
-    routes: families.map((family) =>
+    routes: familiesOf(addresses).map((family) =>
       family === 4
         ? { dst: '0.0.0.0/0', gw: formatAddress(gatewayIpv4) }
         : { dst: '::/0', gw: formatAddress(gatewayIpv6) },

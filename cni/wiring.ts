@@ -21,7 +21,7 @@ import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import type { NetlinkRequest } from '../linux/netlink/socket.ts';
 import { netnsIdentity } from '../linux/netns.ts';
 import { writeSysctls, writeSysctlsIfPresent } from '../linux/sysctl.ts';
-import { type Address, familyOf, parseIpv4, parseIpv6, widthOf } from '../net/address.ts';
+import { type Address, type Family, familyOf, parseIpv4, parseIpv6, widthOf } from '../net/address.ts';
 import { hostPrefix, type Prefix } from '../net/prefix.ts';
 import { CniError } from './errors.ts';
 
@@ -101,8 +101,11 @@ export function prepareHost(host: Rtnetlink, ipv6: boolean): void {
   if (ipv6) writeSysctls({ 'net/ipv6/conf/all/forwarding': 1 });
 }
 
-/** Creates the pair, both ends up, without any address. Returns the host side. */
-export function createLink(host: Rtnetlink, pod: PodNetns, inside: Rtnetlink, plan: LinkPlan): Link {
+/**
+ * Creates the pair, the host side up, the pod's side down and with its addresses. The pod's side stays down until policy is
+ * in the kernel, so that not even an agent that never got that far leaves a way open.
+ */
+export function createLink(host: Rtnetlink, pod: PodNetns, plan: LinkPlan): void {
   removeStale(host, plan);
   try {
     host.run(
@@ -117,13 +120,10 @@ export function createLink(host: Rtnetlink, pod: PodNetns, inside: Rtnetlink, pl
     throw new CniError('interfaceExists', `an interface ${plan.ifname} is in the namespace ${plan.netns} already`);
   }
   const link = host.link(plan.hostInterface);
-  const peer = inside.link(plan.ifname);
-  if (!link || !peer) throw new CniError('internal', `the new link ${plan.hostInterface} is gone again`);
+  if (!link) throw new CniError('internal', `the new link ${plan.hostInterface} is gone again`);
   // The mark first: whatever goes wrong from here on, DEL finds the link by it.
   host.run(changeLink(link.index, { alias: plan.mark }));
   prepareHostSide(host, link);
-  inside.run(changeLink(peer.index, { up: true }));
-  return link;
 }
 
 /** A link of our name that an earlier pod of the same name left. One that is not ours is not touched. */
@@ -153,43 +153,43 @@ function prepareHostSide(host: Rtnetlink, link: Link): void {
   host.run(changeLink(index, { up: true, ipv4Settings }));
 }
 
-/** Gives the pod its addresses and the way out. */
-export function configurePod(inside: Rtnetlink, plan: LinkPlan, addresses: readonly Address[]): void {
-  const link = inside.link(plan.ifname);
-  if (!link) throw new CniError('internal', `interface ${plan.ifname} is gone from ${plan.netns}`);
-  const requests: NetlinkRequest[] = [];
-  for (const address of addresses) {
-    requests.push(
-      addAddress({
-        interfaceIndex: link.index,
-        address,
-        length: widthOf(familyOf(address)),
-        noDuplicateDetection: true,
-      }),
-    );
-  }
-  for (const family of [4, 6] as const) {
-    if (!addresses.some((address) => familyOf(address) === family)) continue;
+/** Gives the pod its addresses. */
+export function addAddresses(inside: Rtnetlink, plan: LinkPlan, addresses: readonly Address[]): void {
+  const { index } = podLink(inside, plan);
+  executeAll(
+    inside,
+    addresses.map((address) => {
+      const length = widthOf(familyOf(address));
+      return addAddress({ interfaceIndex: index, address, length, noDuplicateDetection: true });
+    }),
+  );
+}
+
+/** Opens the pod's side: up, and the way out. */
+export function openPod(inside: Rtnetlink, plan: LinkPlan, families: readonly Family[]): void {
+  const interfaceIndex = podLink(inside, plan).index;
+  const requests: NetlinkRequest[] = [changeLink(interfaceIndex, { up: true })];
+  for (const family of families) {
     const gateway = family === 4 ? gatewayIpv4 : gatewayIpv6;
-    requests.push(setNeighbour({ interfaceIndex: link.index, address: gateway, mac: hostMac }));
+    requests.push(setNeighbour({ interfaceIndex, address: gateway, mac: hostMac }));
     if (family === 4) {
-      requests.push(
-        addRoute({
-          prefix: hostPrefix(gateway),
-          protocol: podRouteProtocol,
-          nextHops: [{ interfaceIndex: link.index }],
-        }),
-      );
+      const toGateway = { prefix: hostPrefix(gateway), protocol: podRouteProtocol, nextHops: [{ interfaceIndex }] };
+      requests.push(addRoute(toGateway));
     }
-    requests.push(
-      addRoute({
-        prefix: everywhere[family],
-        protocol: podRouteProtocol,
-        nextHops: [{ gateway, interfaceIndex: link.index }],
-      }),
-    );
+    const nextHops = [{ gateway, interfaceIndex }];
+    requests.push(addRoute({ prefix: everywhere[family], protocol: podRouteProtocol, nextHops }));
   }
-  const [failure] = inside.execute(requests);
+  executeAll(inside, requests);
+}
+
+function podLink(inside: Rtnetlink, plan: LinkPlan): Link {
+  const link = inside.link(plan.ifname);
+  if (link) return link;
+  throw new CniError('tryAgainLater', `interface ${plan.ifname} disappeared from ${plan.netns}`);
+}
+
+function executeAll(links: Rtnetlink, requests: readonly NetlinkRequest[]): void {
+  const [failure] = links.execute(requests);
   if (failure) throw failure.error;
 }
 

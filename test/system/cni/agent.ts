@@ -49,9 +49,10 @@ const view: IpamView = {
 
 const store = createMemoryStore();
 const links = new Rtnetlink();
-let felix: 'well' | 'dead' | 'not-ready' = 'well';
+let felix: 'well' | 'dead' | 'not-ready' | 'slow' = 'well';
 
 async function awaitEndpoint(id: string, revision: number): Promise<void> {
+  while (felix === 'slow') await new Promise((resolve) => setTimeout(resolve, 5));
   if (felix !== 'well') throw new Error('felix does not answer');
   const [namespace = '', name = ''] = id.split('/');
   const entry = await store.get(resourceKey({ kind: 'WorkloadEndpoint', namespace, name }));
@@ -79,7 +80,7 @@ const server = await serveCni({
 const control = await serveControl(`${runDir}/control.sock`, {
   'GET /v1/dump': async () => (await store.list('')).entries.map(({ key, value }) => ({ key, value })),
   'POST /v1/felix': ({ body }) => {
-    if (body === 'well' || body === 'dead' || body === 'not-ready') felix = body;
+    if (body === 'well' || body === 'dead' || body === 'not-ready' || body === 'slow') felix = body;
     return {};
   },
 });

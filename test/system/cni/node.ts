@@ -134,7 +134,7 @@ export class TestNode {
     return [...(await this.stored()).keys()].filter((key) => /workloadendpoints|\/handle\//.test(key));
   }
 
-  async felix(mode: 'well' | 'dead' | 'not-ready'): Promise<void> {
+  async felix(mode: 'well' | 'dead' | 'not-ready' | 'slow'): Promise<void> {
     await callControl(`${this.runDir}/control.sock`, '/v1/felix', { body: mode });
   }
 }

@@ -261,6 +261,21 @@ for (const { name, prepare } of clients) {
       assert.equal((await node.plugin(client, { command: 'DEL', pod: 'dark' })).status, 0);
     });
 
+    it('keeps the link down until policy is in the kernel', async () => {
+      pod('early');
+      await node.felix('slow');
+      const answer = node.plugin(client, { command: 'ADD', pod: 'early' });
+      // The address is the last thing that happens before the wait.
+      const inside = (): Promise<string> => node.ip(node.podNetns('early'), 'addr', 'show');
+      while (!(await inside()).includes('10.65.')) await new Promise((resolve) => setTimeout(resolve, 5));
+      assert.match(await inside(), /eth0@if\d+: <BROADCAST,MULTICAST>.* state DOWN/);
+      assert.equal(await node.ip(node.podNetns('early'), 'route'), '');
+      await node.felix('well');
+      added(await answer);
+      assert.match(await inside(), /eth0@if\d+: <BROADCAST,MULTICAST,UP,LOWER_UP>/);
+      assert.equal((await node.plugin(client, { command: 'DEL', pod: 'early' })).status, 0);
+    });
+
     it('deletes as often as one likes, with and without the namespace', async () => {
       pod('gone');
       added(await node.plugin(client, { command: 'ADD', pod: 'gone' }));
