@@ -7,7 +7,8 @@
 //   profile label     Missing, by itself.
 //   network set       The networks that can be read, and the labels that can be read.
 //   tier              Missing: a built-in tier is as built in; policies of any other deny (tiers.ts).
-//   endpoint          Missing: the interface is unknown to the dataplane, and unknown interfaces are dropped.
+//   workload endpoint Missing: the interface is unknown to the dataplane, and unknown interfaces are dropped.
+//   host endpoint     Its interface and addresses as far as they can be read, without labels, its profile one that denies.
 //   all others        Missing.
 //
 // This works on the JSON as it came: faulty parts are replaced, and the result is validated again.
@@ -18,6 +19,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** A tier of this name cannot exist: names of tiers are DNS labels. */
 const NO_TIER = '?';
+const NO_PROFILE = '?';
 const FIRST = -Number.MAX_VALUE;
 const denyAll = [{ action: 'Deny' }];
 
@@ -43,6 +45,8 @@ export function closedForm(id: ResourceId, given: unknown, faults: readonly Faul
     case 'NetworkSet':
     case 'GlobalNetworkSet':
       return last ? undefined : repairedNetworkSet(id, given, faults);
+    case 'HostEndpoint':
+      return last ? undefined : repairedHostEndpoint(id, given, faults);
     default:
       return undefined;
   }
@@ -104,6 +108,18 @@ function repairedNetworkSet(id: ResourceId, given: unknown, faults: readonly Fau
   return envelope(id, { nets: readable }, withoutFaultyLabels(labels, 'metadata.labels', faults));
 }
 
+/** Missing would leave the interface open. Of a profile that does not exist, felix makes one that denies. */
+function repairedHostEndpoint(id: ResourceId, given: unknown, faults: readonly Fault[]): Json {
+  const { node, interfaceName, expectedIPs } = objectAt(given, 'spec');
+  const faulty = new Set(faults.map((fault) => fault.path));
+  const addresses = Array.isArray(expectedIPs)
+    ? expectedIPs.filter((_, i) => !faulty.has(`spec.expectedIPs[${i}]`))
+    : [];
+  const name = faulty.has('spec.interfaceName') || typeof interfaceName !== 'string' ? undefined : interfaceName;
+  const isFound = name !== undefined || addresses.length > 0;
+  return envelope(id, { node, interfaceName: isFound ? name : '*', expectedIPs: addresses, profiles: [NO_PROFILE] });
+}
+
 /** A copy of the spec in which each faulty rule denies everything. */
 function withoutFaultyRules(spec: Json, faults: readonly Fault[]): Record<string, unknown> {
   const repaired: Record<string, unknown> = { ...spec };
@@ -136,6 +152,7 @@ export const kindsInGraph: ReadonlySet<Kind> = new Set<Kind>([
   'FelixConfiguration',
   'GlobalNetworkPolicy',
   'GlobalNetworkSet',
+  'HostEndpoint',
   'IPPool',
   'NetworkPolicy',
   'NetworkSet',

@@ -1,10 +1,10 @@
 // The calculation graph: the datastore's changes in, what this node's dataplane must know out.
 //
-//   raw updates ─ decode.ts ─┬─ workloads, network sets ─────────► ip-sets.ts ──────────┐
-//                            ├─ profiles ─ labels ─► (both) ─ rules ─► active-rules.ts ─┤
-//                            ├─ policies, tiers ─► local-endpoints.ts ─► active-rules.ts├─► flush(): CalcUpdate[]
-//                            ├─ local workloads ─► local-endpoints.ts ──────────────────┤
-//                            └─ pools, nodes, felix configurations ─► facts.ts ─────────┘
+//   raw updates ─ decode.ts ─┬─ endpoints, network sets ──► ip-sets.ts ─────────────────────┐
+//                            ├─ profiles ─ labels ─► (both indexes), rules ─► active-rules.ts ┤
+//                            ├─ policies, tiers ─► local-endpoints.ts ─► active-rules.ts ─────┼─► flush(): CalcUpdate[]
+//                            ├─ endpoints of this node ─► local-endpoints.ts ─────────────────┤
+//                            └─ pools, nodes, felix configurations ─► facts.ts ───────────────┘
 //
 // It is pure and incremental: no clock and no I/O, the output follows from the present state alone, and a change costs
 // what it touches. Nothing comes out before the first in-sync, nor while ClusterInformation says datastoreReady: false.
@@ -13,10 +13,13 @@ import type { Fault, Resource, ResourceId } from '../../datastore/model/index.ts
 import type { ConfigSources } from '../config.ts';
 import { ActiveRules } from './active-rules.ts';
 import { type Decoded, decode, type RawUpdate } from './decode.ts';
+import { hostEndpointKind, workloadKind } from './endpoint-kinds.ts';
 import { Facts } from './facts.ts';
 import {
   type AnyPolicy,
+  hostEndpointSource,
   hostInput,
+  localHostEndpoint,
   localWorkload,
   networkSetSource,
   policyId,
@@ -28,6 +31,7 @@ import {
 import { IpSets } from './ip-sets.ts';
 import { LocalEndpoints } from './local-endpoints.ts';
 import type { CalcUpdate } from './output.ts';
+import { type TierInput, Tiers } from './tiers.ts';
 
 export type { RawUpdate } from './decode.ts';
 
@@ -59,18 +63,21 @@ class Graph implements CalcGraph {
   isDatastoreReady = true;
   readonly #nodeName: string;
   readonly #ipSets = new IpSets();
-  readonly #local = new LocalEndpoints();
+  readonly #tiers = new Tiers();
+  readonly #workloads = new LocalEndpoints(workloadKind(this.#tiers));
+  readonly #hostEndpoints = new LocalEndpoints(hostEndpointKind(this.#tiers));
   readonly #rules: ActiveRules;
   readonly #facts: Facts;
+  readonly #locals = [this.#workloads, this.#hostEndpoints] as const;
   #inSync: 'not-yet' | 'to-deliver' | 'delivered' = 'not-yet';
 
   constructor(options: CalcGraphOptions) {
     this.#nodeName = options.nodeName;
     this.#facts = new Facts(options.nodeName, options.config);
     this.#rules = new ActiveRules(this.#ipSets, {
-      isPolicyInUse: (id) => this.#local.policiesInUse.has(id),
-      isProfileInUse: (name) => this.#local.profilesInUse.has(name),
-      isTierKnown: (name) => this.#local.isTierKnown(name),
+      isPolicyInUse: (id) => this.#locals.some((local) => local.policiesInUse.has(id)),
+      isProfileInUse: (name) => this.#locals.some((local) => local.profilesInUse.has(name)),
+      isTierKnown: (name) => this.#tiers.isKnown(name),
     });
   }
 
@@ -97,10 +104,16 @@ class Graph implements CalcGraph {
       case 'WorkloadEndpoint': {
         this.#ipSets.setSource(update.key, workloadSource(resource));
         const local = resource.spec.node === this.#nodeName ? localWorkload(resource, update.revision) : undefined;
-        if (local) this.#local.setWorkload(local);
-        else this.#local.removeWorkload(workloadId(id));
+        if (local) this.#workloads.setEndpoint(local);
+        else this.#workloads.removeEndpoint(workloadId(id));
         return;
       }
+      case 'HostEndpoint':
+        this.#ipSets.setSource(update.key, hostEndpointSource(resource));
+        if (resource.spec.node === this.#nodeName) {
+          this.#hostEndpoints.setEndpoint(localHostEndpoint(resource, update.revision));
+        } else this.#hostEndpoints.removeEndpoint(id.name);
+        return;
       case 'NetworkSet':
       case 'GlobalNetworkSet':
         this.#ipSets.setSource(update.key, networkSetSource(resource));
@@ -122,7 +135,7 @@ class Graph implements CalcGraph {
   #takeFact(id: ResourceId, resource: Resource): void {
     switch (resource.kind) {
       case 'Tier':
-        for (const policy of this.#local.setTier(id.name, tierInput(resource))) this.#rules.markPolicy(policy);
+        this.#setTier(id.name, tierInput(resource));
         return;
       case 'IPPool':
         this.#facts.setPool(id.name, resource);
@@ -145,7 +158,11 @@ class Graph implements CalcGraph {
     switch (id.kind) {
       case 'WorkloadEndpoint':
         this.#ipSets.removeSource(key);
-        this.#local.removeWorkload(workloadId(id));
+        this.#workloads.removeEndpoint(workloadId(id));
+        return;
+      case 'HostEndpoint':
+        this.#ipSets.removeSource(key);
+        this.#hostEndpoints.removeEndpoint(id.name);
         return;
       case 'NetworkSet':
       case 'GlobalNetworkSet':
@@ -161,7 +178,7 @@ class Graph implements CalcGraph {
         this.#setProfile(id.name, undefined);
         return;
       case 'Tier':
-        for (const policy of this.#local.setTier(id.name, undefined)) this.#rules.markPolicy(policy);
+        this.#setTier(id.name, undefined);
         return;
       case 'IPPool':
         this.#facts.setPool(id.name, undefined);
@@ -184,11 +201,11 @@ class Graph implements CalcGraph {
   #setPolicy(id: ResourceId, policy: AnyPolicy | undefined): void {
     const input = policy && policyInput(policy);
     if (input) {
-      this.#local.setPolicy(input.place);
+      for (const local of this.#locals) local.setPolicy(input.place);
       this.#rules.setPolicy(input.rules);
     } else {
       const policy = policyId(id.kind, id.namespace ?? '', id.name);
-      this.#local.removePolicy(policy);
+      for (const local of this.#locals) local.removePolicy(policy);
       this.#rules.removePolicy(policy);
     }
   }
@@ -196,22 +213,31 @@ class Graph implements CalcGraph {
   #setProfile(name: string, input: ReturnType<typeof profileInput> | undefined): void {
     this.#rules.setProfile(name, input?.rules);
     this.#ipSets.setParentLabels(name, input?.labels);
-    this.#local.setParentLabels(name, input?.labels);
+    for (const local of this.#locals) local.setParentLabels(name, input?.labels);
+  }
+
+  #setTier(name: string, tier: TierInput | undefined): void {
+    if (!this.#tiers.set(name, tier)) return;
+    for (const local of this.#locals) for (const id of local.tierChanged(name)) this.#rules.markPolicy(id);
   }
 
   flush(): readonly CalcUpdate[] {
     if (this.#inSync === 'not-yet' || !this.isDatastoreReady) return [];
-    this.#local.arrange();
-    for (const id of this.#local.policiesInUse.takeChanged()) this.#rules.markPolicy(id);
-    for (const name of this.#local.profilesInUse.takeChanged()) this.#rules.markProfile(name);
+    for (const local of this.#locals) {
+      local.arrange();
+      for (const id of local.policiesInUse.takeChanged()) this.#rules.markPolicy(id);
+      for (const name of local.profilesInUse.takeChanged()) this.#rules.markProfile(name);
+    }
     const facts = this.#facts.flush();
     const rules = this.#rules.flush();
     const ipSets = this.#ipSets.flush();
-    const endpoints = this.#local.flush();
+    const workloads = this.#workloads.flush();
+    const hostEndpoints = this.#hostEndpoints.flush();
     const updates: CalcUpdate[] = [];
     // What is referred to comes before what refers to it, and goes after.
-    for (const { additions } of [facts, ipSets, rules, endpoints]) for (const update of additions) updates.push(update);
-    for (const { removals } of [endpoints, rules, ipSets, facts]) for (const update of removals) updates.push(update);
+    const parts = [facts, ipSets, rules, workloads, hostEndpoints];
+    for (const { additions } of parts) for (const update of additions) updates.push(update);
+    for (const { removals } of parts.reverse()) for (const update of removals) updates.push(update);
     if (this.#inSync === 'to-deliver') {
       updates.push({ kind: 'in-sync' });
       this.#inSync = 'delivered';

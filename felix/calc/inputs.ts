@@ -3,6 +3,7 @@
 import type {
   GlobalNetworkPolicy,
   GlobalNetworkSet,
+  HostEndpoint,
   NetworkPolicy,
   NetworkSet,
   Node,
@@ -16,12 +17,13 @@ import { type Protocol, parseProtocol } from '../../datastore/model/schema/scala
 import { type Address, parseAddress } from '../../net/address.ts';
 import { hostPrefix, type Prefix, parseInterfaceAddress, prefixOf } from '../../net/prefix.ts';
 import type { PolicyRules, ProfileRules } from './active-rules.ts';
+import type { HostEndpointDetails, WorkloadDetails } from './endpoint-kinds.ts';
 import type { NamedPort, SourceInput } from './ip-sets.ts';
 import type { LabelSet } from './label-index.ts';
-import type { LocalWorkload, PlacedPolicy } from './local-endpoints.ts';
+import type { LocalEndpoint } from './local-endpoints.ts';
 import type { CalcHost } from './output.ts';
 import { indexed, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, policySelector, SERVICE_ACCOUNT_LABEL } from './selectors.ts';
-import type { TierInput } from './tiers.ts';
+import type { PlacedPolicy, PolicyStage, TierInput } from './tiers.ts';
 
 export type AnyPolicy = NetworkPolicy | GlobalNetworkPolicy | StagedNetworkPolicy | StagedGlobalNetworkPolicy;
 
@@ -34,12 +36,11 @@ export function policyId(kind: string, namespace: string, name: string): string 
   return `${kind}/${namespace}/${name}`;
 }
 
-/** Undefined for policies that do not apply to workloads, or never will. */
+/** Undefined for staged policies that would not be set. */
 export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
   const { kind, metadata, spec } = policy;
   if ('stagedAction' in spec && spec.stagedAction !== 'Set') return undefined;
-  const forward = 'applyOnForward' in spec && spec.applyOnForward === true;
-  if ('doNotTrack' in spec && (spec.doNotTrack || spec.preDNAT)) return undefined;
+  const stage = stageOf(policy);
   const namespace = metadata.namespace ?? '';
   const id = policyId(kind, namespace, metadata.name);
   const types = spec.types.length > 0 ? spec.types : defaultTypes(spec);
@@ -57,6 +58,7 @@ export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
       tieKey: `${metadata.name}/${namespace}/${kind}`,
       ingress: types.includes('Ingress'),
       egress: types.includes('Egress'),
+      stage,
       selector: indexed(selector),
     },
     rules: {
@@ -64,11 +66,25 @@ export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
       tier: spec.tier,
       namespace,
       staged: kind.startsWith('Staged'),
-      ...(!forward && { subject: selector }),
+      ...(stage === 'normal' && { subject: selector }),
       ingress: types.includes('Ingress') ? (spec.ingress ?? []) : [],
       egress: types.includes('Egress') ? (spec.egress ?? []) : [],
     },
   };
+}
+
+function stageOf({ kind, spec }: AnyPolicy): PolicyStage {
+  if (kind === 'NetworkPolicy' || kind === 'StagedNetworkPolicy') return 'normal';
+  const { doNotTrack, preDNAT, applyOnForward }: GlobalFlags = spec;
+  if (doNotTrack) return 'untracked';
+  if (preDNAT) return 'pre-dnat';
+  return applyOnForward ? 'forward' : 'normal';
+}
+
+interface GlobalFlags {
+  readonly doNotTrack?: boolean;
+  readonly preDNAT?: boolean;
+  readonly applyOnForward?: boolean;
 }
 
 /** An empty list of types counts as none given. */
@@ -123,18 +139,51 @@ export function workloadSource(workload: WorkloadEndpoint): SourceInput {
 }
 
 /** Undefined for an endpoint without an interface: nothing on the node can be done for it. */
-export function localWorkload(workload: WorkloadEndpoint, revision: number): LocalWorkload | undefined {
+export function localWorkload(
+  workload: WorkloadEndpoint,
+  revision: number,
+): LocalEndpoint<WorkloadDetails> | undefined {
   const { metadata, spec } = workload;
   if (!spec.interfaceName) return undefined;
+  const id = `${metadata.namespace ?? ''}/${metadata.name}`;
+  const profiles = spec.profiles ?? [];
   return {
+    id,
     labels: workloadLabels(workload),
-    endpoint: {
-      id: `${metadata.namespace ?? ''}/${metadata.name}`,
+    profiles,
+    details: {
+      id,
       interfaceName: spec.interfaceName,
       addresses: readNetworks(spec.ipNetworks),
       ...(spec.mac && { mac: spec.mac }),
-      profiles: spec.profiles ?? [],
+      profiles,
       allowedSourcePrefixes: readNetworks(spec.allowSpoofedSourcePrefixes),
+      revision,
+    },
+  };
+}
+
+export function hostEndpointSource({ metadata, spec }: HostEndpoint): SourceInput {
+  return {
+    labels: { given: metadata.labels ?? {} },
+    parents: spec.profiles ?? [],
+    prefixes: readNetworks(spec.expectedIPs),
+    ports: namedPorts(spec.ports),
+  };
+}
+
+export function localHostEndpoint(endpoint: HostEndpoint, revision: number): LocalEndpoint<HostEndpointDetails> {
+  const { metadata, spec } = endpoint;
+  const profiles = spec.profiles ?? [];
+  return {
+    id: metadata.name,
+    labels: { given: metadata.labels ?? {} },
+    profiles,
+    details: {
+      id: metadata.name,
+      ...(spec.interfaceName && { interfaceName: spec.interfaceName }),
+      expectedAddresses: readNetworks(spec.expectedIPs).map((prefix) => prefix.address),
+      profiles,
       revision,
     },
   };

@@ -97,6 +97,27 @@ export interface CalcWorkload {
   readonly revision: number;
 }
 
+/** An interface of this node, or all of them, to which policy applies. */
+export interface CalcHostEndpoint {
+  /** The resource's name. */
+  readonly id: string;
+  /** "*": every interface but those of workloads. Absent: the interface that has one of the expected addresses. */
+  readonly interfaceName?: string;
+  readonly expectedAddresses: readonly Address[];
+  /** For packets from and to the node itself. Without any policy, profiles decide, and then deny. */
+  readonly tiers: readonly CalcTier[];
+  /** For packets forwarded through the interface. Empty: such packets pass; a Pass out of the last tier lets them pass too. */
+  readonly forwardTiers: readonly CalcTier[];
+  /** Before destination NAT, ingress only. What no rule decides goes on: these tiers have no default action. */
+  readonly preDnatTiers: readonly CalcTier[];
+  /** Before connection tracking, each direction by itself. What no rule decides goes on; what is allowed is not tracked. */
+  readonly untrackedTiers: readonly CalcTier[];
+  /** For packets from and to the node itself only. */
+  readonly profiles: readonly string[];
+  /** Mod revision of the resource this came from. */
+  readonly revision: number;
+}
+
 export interface CalcPool {
   readonly prefix: Prefix;
   readonly natOutgoing: boolean;
@@ -128,6 +149,8 @@ export type CalcUpdate =
   | { readonly kind: 'profile-removed'; readonly name: string }
   | { readonly kind: 'workload'; readonly workload: CalcWorkload }
   | { readonly kind: 'workload-removed'; readonly id: WorkloadId }
+  | { readonly kind: 'host-endpoint'; readonly hostEndpoint: CalcHostEndpoint }
+  | { readonly kind: 'host-endpoint-removed'; readonly id: string }
   | { readonly kind: 'pool'; readonly pool: CalcPool }
   | { readonly kind: 'pool-removed'; readonly prefix: Prefix }
   | { readonly kind: 'host'; readonly host: CalcHost }

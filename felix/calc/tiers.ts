@@ -1,6 +1,7 @@
 // In which order policies apply: tiers by order, and policies by order inside their tier.
 
 import { builtInTiers } from '../../datastore/model/kinds/policy.ts';
+import type { IndexedSelector } from './label-index.ts';
 import type { CalcTier, PolicyId } from './output.ts';
 
 export interface TierInput {
@@ -9,8 +10,14 @@ export interface TierInput {
   readonly defaultAction: 'deny' | 'pass';
 }
 
+/**
+ * Which packets a policy is for. `normal`: from and to its endpoint. `forward`: also those that a host endpoint forwards.
+ * `pre-dnat`, `untracked`: a host endpoint's, before destination NAT or connection tracking.
+ */
+export type PolicyStage = 'normal' | 'forward' | 'pre-dnat' | 'untracked';
+
 /** What places a policy and says where it applies. */
-export interface PolicyPlace {
+export interface PlacedPolicy {
   readonly id: PolicyId;
   readonly tier: string;
   /** Infinity when it has none: last. */
@@ -19,6 +26,8 @@ export interface PolicyPlace {
   readonly tieKey: string;
   readonly ingress: boolean;
   readonly egress: boolean;
+  readonly stage: PolicyStage;
+  readonly selector: IndexedSelector;
 }
 
 const actions = { Deny: 'deny', Pass: 'pass' } as const;
@@ -58,8 +67,8 @@ export class Tiers {
   }
 
   /** The policies as tiers in evaluation order, those without policies left out. */
-  arrange(policies: readonly PolicyPlace[]): readonly CalcTier[] {
-    const byTier = new Map<string, PolicyPlace[]>();
+  arrange(policies: readonly PlacedPolicy[]): readonly CalcTier[] {
+    const byTier = new Map<string, PlacedPolicy[]>();
     for (const policy of policies) {
       const inTier = byTier.get(policy.tier);
       if (inTier) inTier.push(policy);
@@ -78,7 +87,7 @@ export class Tiers {
   }
 }
 
-export const comparePlaces = (a: PolicyPlace, b: PolicyPlace): number =>
+export const comparePlaces = (a: PlacedPolicy, b: PlacedPolicy): number =>
   byNumber(a.order, b.order) || byText(a.tieKey, b.tieKey);
 
 // Not a − b: two infinities are equal, and their difference is not a number.

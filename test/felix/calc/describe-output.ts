@@ -3,25 +3,39 @@
 //   here-k8s-web-eth0: default(deny) in NetworkPolicy/prod/web; kns.prod
 //   NetworkPolicy/prod/web in: allow 6 from {10.0.1.1/32} to :80 {10.0.0.1,6:8080}
 
-import type { CalcEntity, CalcRule } from '../../../felix/calc/output.ts';
+import type { CalcEntity, CalcRule, CalcTier } from '../../../felix/calc/output.ts';
+import { formatAddress } from '../../../net/address.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
 import type { OutputState } from './output-state.ts';
 
 export function describeOutput(output: OutputState): string[] {
   const lines: string[] = [];
-  for (const workload of output.workloads.values()) {
-    const tiers = workload.tiers.map(({ name, defaultAction, ingress, egress }) => {
-      const inwards = ingress.length > 0 ? ` in ${ingress.join(' ')}` : '';
-      const outwards = egress.length > 0 ? ` out ${egress.join(' ')}` : '';
-      return `${name}(${defaultAction})${inwards}${outwards}`;
-    });
-    lines.push(`${workload.id}: ${[...tiers, workload.profiles.join(' ')].join('; ')}`);
+  for (const { id, tiers, profiles } of output.workloads.values()) {
+    lines.push(`${id}: ${[...tiers.map(tierText), profiles.join(' ')].join('; ')}`);
+  }
+  for (const endpoint of output.hostEndpoints.values()) {
+    const { id, interfaceName, expectedAddresses, tiers, profiles } = endpoint;
+    const where = [...(interfaceName ? [interfaceName] : []), ...expectedAddresses.map(formatAddress)].join(' ');
+    lines.push(`${id} on ${where}: ${[...tiers.map(tierText), profiles.join(' ')].join('; ')}`);
+    for (const [stage, list] of [
+      ['forward', endpoint.forwardTiers],
+      ['pre-dnat', endpoint.preDnatTiers],
+      ['untracked', endpoint.untrackedTiers],
+    ] as const) {
+      if (list.length > 0) lines.push(`${id} ${stage}: ${list.map(tierText).join('; ')}`);
+    }
   }
   for (const { id, ingress, egress } of output.policies.values()) {
     for (const rule of ingress) lines.push(`${id} in: ${ruleText(rule, output)}`);
     for (const rule of egress) lines.push(`${id} out: ${ruleText(rule, output)}`);
   }
   return lines.sort();
+}
+
+function tierText({ name, defaultAction, ingress, egress }: CalcTier): string {
+  const inwards = ingress.length > 0 ? ` in ${ingress.join(' ')}` : '';
+  const outwards = egress.length > 0 ? ` out ${egress.join(' ')}` : '';
+  return `${name}(${defaultAction})${inwards}${outwards}`;
 }
 
 function ruleText(rule: CalcRule, output: OutputState): string {

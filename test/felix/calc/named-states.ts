@@ -286,6 +286,64 @@ export const states: Readonly<Record<string, NamedState>> = {
     ],
   },
 
+  'host endpoints': {
+    world: [
+      prod,
+      web,
+      entry('HostEndpoint', 'all', {
+        labels: { host: '' },
+        spec: { node: 'here', interfaceName: '*', profiles: ['p'] },
+      }),
+      entry('HostEndpoint', 'nic', {
+        labels: { host: '' },
+        spec: { node: 'here', expectedIPs: ['192.0.2.1', '2001:db8::1'] },
+      }),
+      entry('HostEndpoint', 'far', {
+        labels: { host: '' },
+        spec: {
+          node: 'there',
+          interfaceName: 'eth0',
+          expectedIPs: ['192.0.2.2'],
+          ports: [{ name: 'ssh', protocol: 'TCP', port: 22 }],
+        },
+      }),
+      entry('HostEndpoint', 'odd', { labels: { host: 'x y' }, spec: { node: 'here', interfaceName: 'eth1' } }),
+      globalPolicy('normal', {
+        selector: 'has(host)',
+        ingress: [{ ...allow, source: { namespaceSelector: 'global()', selector: 'has(host)' } }],
+        egress: [{ ...allow, protocol: 'TCP', destination: { ports: ['ssh'] } }],
+      }),
+      globalPolicy('forward', { order: 1, selector: 'has(host)', applyOnForward: true, ingress: [deny] }),
+      globalPolicy('pre', { selector: 'has(host)', applyOnForward: true, preDNAT: true, ingress: [deny] }),
+      globalPolicy('raw', {
+        selector: 'all()',
+        applyOnForward: true,
+        doNotTrack: true,
+        ingress: [allow],
+        egress: [allow],
+      }),
+    ],
+    lines: [
+      'GlobalNetworkPolicy//forward in: deny',
+      'GlobalNetworkPolicy//normal in: allow from {192.0.2.1/32 192.0.2.2/32 2001:db8::1/128}',
+      'GlobalNetworkPolicy//normal out: allow 6 to :{192.0.2.2,6:22}',
+      'GlobalNetworkPolicy//pre in: deny',
+      'GlobalNetworkPolicy//raw in: allow',
+      'GlobalNetworkPolicy//raw out: allow',
+      'all forward: default(deny) in GlobalNetworkPolicy//forward',
+      'all on *: default(deny) in GlobalNetworkPolicy//forward GlobalNetworkPolicy//normal out GlobalNetworkPolicy//normal; p',
+      'all pre-dnat: default(deny) in GlobalNetworkPolicy//pre',
+      'all untracked: default(deny) in GlobalNetworkPolicy//raw out GlobalNetworkPolicy//raw',
+      'nic forward: default(deny) in GlobalNetworkPolicy//forward',
+      'nic on 192.0.2.1 2001:db8::1: default(deny) in GlobalNetworkPolicy//forward GlobalNetworkPolicy//normal out GlobalNetworkPolicy//normal; ',
+      'nic pre-dnat: default(deny) in GlobalNetworkPolicy//pre',
+      'nic untracked: default(deny) in GlobalNetworkPolicy//raw out GlobalNetworkPolicy//raw',
+      'odd on eth1: ?',
+      'odd untracked: default(deny) in GlobalNetworkPolicy//raw out GlobalNetworkPolicy//raw',
+      `${webId}: kns.prod`,
+    ],
+  },
+
   'an endpoint that is not valid': {
     world: [
       prod,

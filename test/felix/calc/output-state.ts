@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict';
 import type {
+  CalcHostEndpoint,
   CalcPolicy,
   CalcProfile,
   CalcRule,
+  CalcTier,
   CalcUpdate,
   CalcWorkload,
   IpSetMember,
@@ -22,6 +24,7 @@ export class OutputState {
   readonly policies = new Map<string, CalcPolicy>();
   readonly profiles = new Map<string, CalcProfile>();
   readonly workloads = new Map<string, CalcWorkload>();
+  readonly hostEndpoints = new Map<string, CalcHostEndpoint>();
   readonly pools = new Map<string, boolean>();
   readonly hosts = new Map<string, readonly string[]>();
   parameters: Readonly<Record<string, string>> = {};
@@ -62,7 +65,7 @@ export class OutputState {
       case 'policy-removed':
         assert.ok(this.policies.delete(update.id));
         for (const workload of this.workloads.values()) {
-          assert.ok(!policiesOf(workload).includes(update.id), `${update.id} is removed and still referred to`);
+          assert.ok(!policiesOf(workload.tiers).includes(update.id), `${update.id} is removed and still referred to`);
         }
         return;
       case 'profile':
@@ -72,12 +75,24 @@ export class OutputState {
         assert.ok(this.profiles.delete(update.name));
         return;
       case 'workload':
-        for (const id of policiesOf(update.workload)) assert.ok(this.policies.has(id), `${id} was not delivered`);
+        for (const id of policiesOf(update.workload.tiers)) assert.ok(this.policies.has(id), `${id} was not delivered`);
         for (const name of update.workload.profiles) assert.ok(this.profiles.has(name), `${name} was not delivered`);
         this.workloads.set(update.workload.id, update.workload);
         return;
       case 'workload-removed':
         assert.ok(this.workloads.delete(update.id));
+        return;
+      case 'host-endpoint': {
+        const { tiers, forwardTiers, preDnatTiers, untrackedTiers, profiles } = update.hostEndpoint;
+        for (const id of policiesOf([...tiers, ...forwardTiers, ...preDnatTiers, ...untrackedTiers])) {
+          assert.ok(this.policies.has(id), `${id} was not delivered`);
+        }
+        for (const name of profiles) assert.ok(this.profiles.has(name), `${name} was not delivered`);
+        this.hostEndpoints.set(update.hostEndpoint.id, update.hostEndpoint);
+        return;
+      }
+      case 'host-endpoint-removed':
+        assert.ok(this.hostEndpoints.delete(update.id));
         return;
       case 'pool':
         this.pools.set(formatPrefix(update.pool.prefix), update.pool.natOutgoing);
@@ -115,6 +130,7 @@ export class OutputState {
       policies: sorted(this.policies).map(([, policy]) => plain(policy)),
       profiles: sorted(this.profiles).map(([, profile]) => plain(profile)),
       workloads: sorted(this.workloads).map(([, workload]) => plain({ ...workload, revision: 0 })),
+      hostEndpoints: sorted(this.hostEndpoints).map(([, endpoint]) => plain({ ...endpoint, revision: 0 })),
       pools: sorted(this.pools),
       hosts: sorted(this.hosts),
       parameters: this.parameters,
@@ -122,8 +138,8 @@ export class OutputState {
   }
 }
 
-const policiesOf = (workload: CalcWorkload): readonly string[] =>
-  workload.tiers.flatMap((tier) => [...tier.ingress, ...tier.egress]);
+const policiesOf = (tiers: readonly CalcTier[]): readonly string[] =>
+  tiers.flatMap((tier) => [...tier.ingress, ...tier.egress]);
 
 const setsOfRule = ({ source, destination }: CalcRule): readonly string[] =>
   [source, destination].flatMap((entity) => [
