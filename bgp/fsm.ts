@@ -403,7 +403,7 @@ class Machine {
     if (lasted) this.#set({ idleHoldMs: idleHoldFirstMs, connectRetryCounter: 0 });
     if (this.#session.links.length > 0 || this.#session.dialing) return;
     this.#set({ connectRetryCounter: this.#session.connectRetryCounter + 1 });
-    if (!collided && reason.kind !== 'closed') {
+    if (isProtocolError(reason)) {
       this.#holdIdle();
       return;
     }
@@ -465,6 +465,15 @@ class Machine {
   #retryAt = (): Millis => this.#now + this.#spread(this.#session.config.peer.connectRetrySec * 1000);
 
   #soon = (): Millis => this.#now + reconnectMs * this.#random;
+}
+
+/**
+ * Trying again at once would most likely end in the same way. All else – a lost connection, an expired hold timer, an
+ * administrator at the other end – leads to Active, where the peer is welcome when it comes back.
+ */
+function isProtocolError(reason: DownReason): boolean {
+  if (reason.kind !== 'notification-sent' && reason.kind !== 'notification-received') return false;
+  return reason.notification.code !== ErrorCode.cease && reason.notification.code !== ErrorCode.holdTimerExpired;
 }
 
 const isCollision = ({ code, subcode }: NotificationMessage): boolean =>

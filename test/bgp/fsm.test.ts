@@ -227,7 +227,12 @@ const table: Record<string, { event: SessionEvent; row: Row }> = {
   },
   NOTIFICATION: {
     event: notified(),
-    row: { ...none, OpenSent: 'close 1 → Idle', OpenConfirm: 'close 1 → Idle', Established: 'close 1, down → Idle' },
+    row: {
+      ...none,
+      OpenSent: 'close 1 → Active',
+      OpenConfirm: 'close 1 → Active',
+      Established: 'close 1, down → Active',
+    },
   },
   'malformed message': {
     event: refused(),
@@ -327,7 +332,7 @@ describe('bgp fsm', () => {
       driver.send(start);
       const holds: number[] = [];
       for (let i = 0; i < 8; i++) {
-        driver.send(connected(i + 1), notified(cease, i + 1));
+        driver.send(connected(i + 1), refused(i + 1));
         assert.equal(driver.session.state, 'Idle');
         holds.push(Math.round(((nextDeadline(driver.session) ?? 0) - driver.now) / 1000));
         assert.deepEqual(brief(driver.expire()), ['connect']);
@@ -335,12 +340,12 @@ describe('bgp fsm', () => {
       assert.deepEqual(holds, [1, 2, 4, 8, 16, 30, 30, 30]);
       driver.send(connected(50), open(theirOpen, 50), keepalive(50));
       driver.wait(61_000);
-      driver.send(keepalive(50), notified(cease, 50));
+      driver.send(keepalive(50), refused(50));
       assert.equal(Math.round(((nextDeadline(driver.session) ?? 0) - driver.now) / 1000), 1);
     });
 
     it('refuses connections while it holds in Idle', () => {
-      const driver = given(new Driver(), start, connected(), notified());
+      const driver = given(new Driver(), start, connected(), refused());
       assert.deepEqual(brief(driver.send(connected(2, true))), ['notification 2 6/5', 'close 2']);
     });
 
