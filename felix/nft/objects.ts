@@ -68,7 +68,7 @@ export const hookText = (base: BaseHook | undefined): string =>
  */
 export function ruleComment(rule: Rule): string {
   const room = 127 - 10;
-  const human = rule.comment.replaceAll(/["\n]/g, "'").slice(0, room);
+  const human = rule.comment.replaceAll(/[^ !#-~]/g, '?').slice(0, room);
   return `${human}${human === '' ? '' : ' '}#${fingerprint(rule.text)}`;
 }
 

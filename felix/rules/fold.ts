@@ -11,6 +11,7 @@
 
 import type { PortRange } from '../calc/output.ts';
 import { addressRangeKey, concat, type KeyType, numberRangeKey } from '../nft/objects.ts';
+import { BoxIndex } from './box-index.ts';
 import type { Box, Clause } from './match.ts';
 import type { AddressRange } from './ranges.ts';
 
@@ -57,10 +58,8 @@ export function fold(clauses: readonly CountedClause[]): Step[] {
 function findGroup(groups: readonly Group[], signature: string, clause: Clause): Group | undefined {
   for (let i = groups.length - 1; i >= 0; i--) {
     const group = groups[i];
-    if (!group) return undefined;
-    const overlaps = group.overlaps(clause);
-    if (group.signature === signature && !overlaps) return group;
-    if (overlaps) return undefined;
+    if (!group || group.overlaps(clause)) return undefined;
+    if (group.signature === signature) return group;
   }
   return undefined;
 }
@@ -68,29 +67,22 @@ function findGroup(groups: readonly Group[], signature: string, clause: Clause):
 class Group {
   readonly signature: string | undefined;
   private readonly clauses: CountedClause[] = [];
-  private readonly points = new Set<string>();
-  private readonly boxes: Clause[] = [];
+  private readonly index: BoxIndex;
 
   constructor(signature: string | undefined, first: CountedClause) {
     this.signature = signature;
+    this.index = new BoxIndex(first.clause);
     this.add(first);
   }
 
   add(counted: CountedClause): void {
     this.clauses.push(counted);
-    const point = pointOf(counted.clause);
-    if (point === undefined) this.boxes.push(counted.clause);
-    else this.points.add(point);
+    this.index.add(counted.clause.box);
   }
 
+  /** Whether a packet can match both. The rest of the matches is not looked at: when unsure, yes. */
   overlaps(clause: Clause): boolean {
-    if (this.boxes.some((other) => clausesOverlap(clause, other))) return true;
-    // Points of one shape are equal or disjoint: one probe instead of a walk.
-    const point = pointOf(clause);
-    if (point !== undefined && this.signature !== undefined && this.signature === signatureOf(clause)) {
-      return this.points.has(point);
-    }
-    return this.clauses.some((other) => pointOf(other.clause) !== undefined && clausesOverlap(clause, other.clause));
+    return this.index.overlaps(clause);
   }
 
   steps(): Step[] {
@@ -100,14 +92,14 @@ class Group {
     const dimensions = dimensionsOf(clause);
     const elements = new Map<string, string>();
     for (const counted of this.clauses) {
-      for (const key of keysOf(counted.clause)) elements.set(key, counted.counter);
+      for (const key of keysOf(dimensions, counted.clause.box)) elements.set(key, counted.counter);
     }
     return [
       {
         kind: 'lookup',
         expression: concat(...dimensions.map((dimension) => dimension.expression)),
         key: dimensions.map((dimension) => dimension.type),
-        interval: this.boxes.length > 0,
+        interval: this.clauses.some((counted) => !isPoint(counted.clause.box)),
         elements,
         rest: clause.rest,
         clauses: this.clauses,
@@ -160,39 +152,17 @@ function signatureOf(clause: Clause): string | undefined {
   return `${family ?? ''} ${shape} ${rest.join(' ')}`;
 }
 
-function keysOf(clause: Clause): string[] {
+function keysOf(dimensions: readonly Dimension[], box: Box): string[] {
   let keys = [''];
-  for (const dimension of dimensionsOf(clause)) {
-    const fields = dimension.keys(clause.box);
+  for (const dimension of dimensions) {
+    const fields = dimension.keys(box);
     keys = keys.flatMap((key) => fields.map((field) => (key === '' ? field : concat(key, field))));
   }
   return keys;
 }
 
-/** The one key of a clause without ranges. */
-function pointOf(clause: Clause): string | undefined {
-  const { source, destination, sourcePorts, destinationPorts } = clause.box;
-  for (const ranges of [source, destination, sourcePorts, destinationPorts]) {
-    if (ranges && (ranges.length !== 1 || ranges[0]?.first !== ranges[0]?.last)) return undefined;
-  }
-  return keysOf(clause)[0];
-}
-
-/** Whether a packet can match both. The rest of the matches is not looked at: when unsure, yes. */
-function clausesOverlap(a: Clause, b: Clause): boolean {
-  if (a.family && b.family && a.family !== b.family) return false;
-  if (a.box.protocol !== undefined && b.box.protocol !== undefined && a.box.protocol !== b.box.protocol) return false;
-  return (
-    rangesMeet(a.box.destinationPorts, b.box.destinationPorts) &&
-    rangesMeet(a.box.source, b.box.source) &&
-    rangesMeet(a.box.destination, b.box.destination) &&
-    rangesMeet(a.box.sourcePorts, b.box.sourcePorts)
+/** Without ranges: a key that a hash can hold. */
+const isPoint = ({ source, destination, sourcePorts, destinationPorts }: Box): boolean =>
+  [source, destination, sourcePorts, destinationPorts].every(
+    (ranges) => !ranges || ranges.every(({ first, last }) => first === last),
   );
-}
-
-type Range = AddressRange | PortRange;
-
-function rangesMeet(a: readonly Range[] | undefined, b: readonly Range[] | undefined): boolean {
-  if (!a || !b) return true;
-  return a.some((x) => b.some((y) => typeof x.first === typeof y.first && x.first <= y.last && y.first <= x.last));
-}

@@ -128,7 +128,7 @@ function dispatchRules(direction: Direction, field: 'iifname' | 'oifname', confi
   const invalid = { text: `ct state invalid counter name "${dropCounters.invalid}" drop`, comment: 'no flow of ours' };
   return [
     ...(config.dropInvalid ? [invalid] : []),
-    { text: `${field} vmap @${dispatchMap(direction)}`, comment: 'the endpoint’s policies' },
+    { text: `${field} vmap @${dispatchMap(direction)}`, comment: 'policies of the endpoint' },
     { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
   ];
 }
@@ -142,14 +142,16 @@ function toHostRules({ endpointToHostAction }: RulesConfig): Rule[] {
 }
 
 function natRules({ nat }: RulesConfig): Rule[] {
-  const ports = nat.ports ? ` to :${nat.ports}` : '';
   const random = nat.random ? ' fully-random' : '';
-  return ([4, 6] as const).map((family): Rule => {
+  return ([4, 6] as const).flatMap((family): Rule[] => {
     const ip = family === 4 ? 'ip' : 'ip6';
     const match = `${ip} saddr @${sets[`natSources${family}`].name} ${ip} daddr != @${sets[`natExclusions${family}`].name}`;
-    const fixed = family === 4 && nat.address !== undefined;
-    const action = fixed ? `snat ip to ${nat.address}${nat.ports ? `:${nat.ports}` : ''}` : `masquerade${ports}`;
-    const protocols = nat.ports ? 'meta l4proto { 6, 17, 132 } ' : '';
-    return { text: `${match} ${protocols}${action}${random}`, comment: 'natOutgoing' };
+    const fixed = family === 4 && nat.address !== undefined ? `snat ip to ${nat.address}` : undefined;
+    const rule = (text: string): Rule => ({ text: `${match} ${text}${random}`, comment: 'natOutgoing' });
+    const plain = rule(fixed ?? 'masquerade');
+    if (!nat.ports) return [plain];
+    // Only these have ports to choose; the others are translated all the same.
+    const withPorts = fixed ? `${fixed}:${nat.ports}` : `masquerade to :${nat.ports}`;
+    return [rule(`meta l4proto { 6, 17, 132 } ${withPorts}`), plain];
   });
 }
