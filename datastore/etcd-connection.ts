@@ -7,10 +7,10 @@
 // etcd3's own fault handling is switched off (its circuit breaker kept refusing calls for seconds after etcd was back),
 // and what it leaves open is set: deadlines, keepalive, message size, back-off of the connection.
 
-import { readFile } from 'node:fs/promises';
-import { noop } from 'cockatiel';
-import { Etcd3, type IOptions } from 'etcd3';
+import type { Etcd3, IOptions } from 'etcd3';
+import { type Credentials, closedError } from './credentials.ts';
 import { type CallKind, toKvError } from './etcd-errors.ts';
+import type { EtcdModules } from './etcd-modules.ts';
 import { KvError } from './kv.ts';
 import type { Endpoint, StoreSettings } from './settings.ts';
 
@@ -19,27 +19,8 @@ const REQUEST_TIMEOUT_MS = 5000;
 const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 5000;
 
-export interface Credentials {
-  readonly rootCertificate: Buffer;
-  readonly privateKey?: Buffer;
-  readonly certChain?: Buffer;
-}
-
-export async function readCredentials(settings: StoreSettings): Promise<Credentials | undefined> {
-  const { etcdCaCertFile, etcdCertFile, etcdKeyFile } = settings;
-  if ((etcdCertFile === undefined) !== (etcdKeyFile === undefined)) {
-    throw new Error('the datastore needs both a certificate and its key: set ETCD_CERT_FILE and ETCD_KEY_FILE');
-  }
-  if (etcdCaCertFile === undefined) {
-    if (etcdCertFile === undefined) return undefined;
-    throw new Error('a client certificate needs the authority that signed the datastore’s: set ETCD_CA_CERT_FILE');
-  }
-  const rootCertificate = await readFile(etcdCaCertFile);
-  if (etcdCertFile === undefined || etcdKeyFile === undefined) return { rootCertificate };
-  return { rootCertificate, certChain: await readFile(etcdCertFile), privateKey: await readFile(etcdKeyFile) };
-}
-
 export class EtcdConnection {
+  readonly modules: EtcdModules;
   readonly #endpoints: readonly Endpoint[];
   readonly #settings: StoreSettings;
   readonly #credentials: Credentials | undefined;
@@ -47,7 +28,13 @@ export class EtcdConnection {
   #current = 0;
   #closed = false;
 
-  constructor(endpoints: readonly Endpoint[], settings: StoreSettings, credentials: Credentials | undefined) {
+  constructor(
+    modules: EtcdModules,
+    endpoints: readonly Endpoint[],
+    settings: StoreSettings,
+    credentials: Credentials | undefined,
+  ) {
+    this.modules = modules;
     this.#endpoints = endpoints;
     this.#settings = settings;
     this.#credentials = credentials;
@@ -85,7 +72,7 @@ export class EtcdConnection {
     if (this.#closed) throw closedError();
     const present = this.#clients.get(this.#current);
     if (present) return present;
-    const client = new Etcd3(this.#options(this.#endpoints[this.#current]));
+    const client = new this.modules.Etcd3(this.#options(this.#endpoints[this.#current]));
     this.#clients.set(this.#current, client);
     return client;
   }
@@ -118,7 +105,7 @@ export class EtcdConnection {
       ...(username === undefined ? {} : { auth: { username, password: password ?? '' } }),
       // Also for what etcd3 calls by itself, such as the exchange of a password for a token.
       defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + this.requestTimeoutMs }),
-      faultHandling: { host: () => noop, global: noop },
+      faultHandling: { host: () => this.modules.noop, global: this.modules.noop },
       grpcOptions: {
         'grpc.max_receive_message_length': -1,
         'grpc.max_send_message_length': -1,
@@ -132,5 +119,3 @@ export class EtcdConnection {
     };
   }
 }
-
-export const closedError = (): KvError => new KvError('closed', 'the store was closed');

@@ -1,6 +1,7 @@
 // Between the shapes of kv.ts and those of etcd's gRPC API as etcd3 types them.
 
 import type { ICompare, IKeyValue, IRequestOp } from 'etcd3';
+import { prefixBounds } from './key-bounds.ts';
 import type { Compare, KvEntry, Operation } from './kv.ts';
 
 export function fromKeyValue(kv: IKeyValue): KvEntry {
@@ -13,21 +14,6 @@ export function fromKeyValue(kv: IKeyValue): KvEntry {
   };
   return kv.lease === '0' ? entry : { ...entry, lease: kv.lease };
 }
-
-const ZERO = Buffer.from([0]);
-
-/** The key and range_end that stand for a prefix; "" stands for all keys. */
-export function prefixRequest(prefix: string): { key: Buffer; range_end: Buffer } {
-  const key = Buffer.from(prefix, 'utf8');
-  // UTF-8 has no byte 0xff, so the last one can always be counted up.
-  if (key.length === 0) return { key: ZERO, range_end: ZERO };
-  const end = Buffer.from(key);
-  end[end.length - 1] = (end[end.length - 1] ?? 0) + 1;
-  return { key, range_end: end };
-}
-
-/** The first key behind this one. */
-export const keyAfter = (key: string): Buffer => Buffer.concat([Buffer.from(key, 'utf8'), ZERO]);
 
 export function toCompare(compare: Compare): ICompare {
   const key = Buffer.from(compare.key, 'utf8');
@@ -56,7 +42,7 @@ export function toRequestOp(operation: Operation): IRequestOp {
     case 'delete':
       return { request_delete_range: { key: Buffer.from(operation.key, 'utf8') } };
     case 'delete-prefix':
-      return { request_delete_range: prefixRequest(operation.prefix) };
+      return { request_delete_range: prefixBounds(operation.prefix) };
     case 'get':
       return { request_range: { key: Buffer.from(operation.key, 'utf8') } };
   }

@@ -3,16 +3,18 @@
 // The hard question is what became of a write that failed. It was certainly not done when the server refused it, or when
 // the call never found a connection; in every other case it may have been, or may still be.
 
-import { EtcdAuthenticationFailedError, EtcdLeaseInvalidError, EtcdPermissionDeniedError } from 'etcd3';
 import { KvError, type KvErrorCode } from './kv.ts';
 
 export type CallKind = 'read' | 'write';
 
-/** grpc-js says so when a call was never given to a connection. */
+/** grpc-js says so when a call was never given to a connection; our own brief client says it likewise. */
 const NEVER_SENT = /No connection established|Waiting for LB pick|waiting for name resolution|Name resolution failed/i;
 
 /** etcd says so before it proposes the request to the cluster. */
 const NOT_PROPOSED = /etcdserver: (no leader|not capable|too many requests|mvcc: database space exceeded)/;
+
+/** "user name is empty" comes as INVALID_ARGUMENT when authentication is on and we have no token. */
+const NO_ACCESS = /permission denied|authentication failed|invalid auth token|user name is empty/;
 
 export function toKvError(error: unknown, kind: CallKind): KvError {
   if (error instanceof KvError) return error;
@@ -23,11 +25,13 @@ export function toKvError(error: unknown, kind: CallKind): KvError {
 function codeOf(error: unknown, message: string, kind: CallKind): KvErrorCode {
   if (error instanceof Error && error.constructor.name === 'ClientClosedError') return 'closed';
   if (/has been compacted/.test(message)) return 'compacted';
-  if (/future revision/.test(message)) return 'invalid';
-  if (isAccessError(error, message)) return 'permission-denied';
-  if (error instanceof EtcdLeaseInvalidError) return 'invalid';
+  if (/future revision|requested lease not found/.test(message)) return 'invalid';
+  if (NO_ACCESS.test(message)) return 'permission-denied';
   if (NEVER_SENT.test(message) || NOT_PROPOSED.test(message)) return 'unavailable';
   switch (grpcCodeOf(message)) {
+    case 7: // PERMISSION_DENIED
+    case 16: // UNAUTHENTICATED
+      return 'permission-denied';
     case 3: // INVALID_ARGUMENT
     case 5: // NOT_FOUND
     case 6: // ALREADY_EXISTS
@@ -39,16 +43,6 @@ function codeOf(error: unknown, message: string, kind: CallKind): KvErrorCode {
     default:
       return kind === 'read' ? 'unavailable' : 'unknown-outcome';
   }
-}
-
-function isAccessError(error: unknown, message: string): boolean {
-  return (
-    error instanceof EtcdPermissionDeniedError ||
-    error instanceof EtcdAuthenticationFailedError ||
-    [7, 16].includes(grpcCodeOf(message) ?? 0) ||
-    // etcd answers this with INVALID_ARGUMENT when authentication is on and we come without a token.
-    /user name is empty/.test(message)
-  );
 }
 
 /** gRPC errors start with their code: "14 UNAVAILABLE: …". etcd3 keeps the text and loses the number. */

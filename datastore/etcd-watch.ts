@@ -10,11 +10,13 @@
 //
 // etcd splits one large answer into fragments when asked; a revision is delivered only once it is whole.
 
-import { type CallOptions, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
+import type { CallOptions } from '@grpc/grpc-js';
 import type { IDuplexStream, IEvent, IWatchRequest, IWatchResponse } from 'etcd3';
 import type { EtcdConnection } from './etcd-connection.ts';
-import { fromKeyValue, prefixRequest } from './etcd-convert.ts';
+import { fromKeyValue } from './etcd-convert.ts';
 import { toKvError } from './etcd-errors.ts';
+import type { EtcdModules } from './etcd-modules.ts';
+import { prefixBounds } from './key-bounds.ts';
 import { KvError, type Revision, type Watch, type WatchEvent, type WatchHandlers } from './kv.ts';
 
 type Stream = IDuplexStream<IWatchRequest, IWatchResponse>;
@@ -35,16 +37,18 @@ interface WatchState {
 const PAUSE_MIN_MS = 50;
 const PAUSE_MAX_MS = 2000;
 
-/** Without it a member that was cut off from the cluster keeps a watch open and silent. */
-const requireLeader: Interceptor = (options, nextCall) =>
-  new InterceptingCall(nextCall(options), {
-    start: (metadata, listener, next) => {
-      metadata.set('hasleader', 'true');
-      next(metadata, listener);
-    },
-  });
-
-const STREAM_OPTIONS: CallOptions = { interceptors: [requireLeader] };
+/** Without "hasleader" a member that was cut off from the cluster keeps a watch open and silent. */
+const streamOptions = ({ InterceptingCall }: EtcdModules): CallOptions => ({
+  interceptors: [
+    (options, nextCall) =>
+      new InterceptingCall(nextCall(options), {
+        start: (metadata, listener, next) => {
+          metadata.set('hasleader', 'true');
+          next(metadata, listener);
+        },
+      }),
+  ],
+});
 
 export class WatchStream {
   readonly #connection: EtcdConnection;
@@ -113,7 +117,7 @@ export class WatchStream {
         this.#repair = 'none';
         return;
       }
-      const stream = await connection.client().watchClient.watch(STREAM_OPTIONS);
+      const stream = await connection.client().watchClient.watch(streamOptions(connection.modules));
       this.#listen(stream, connection.current);
     } catch (error) {
       const kvError = toKvError(error, 'read');
@@ -130,7 +134,7 @@ export class WatchStream {
   /** Reads the store's revision through the key range of a watch, which we may surely read. */
   async #probe(watch: WatchState): Promise<void> {
     const response = await this.#connection.call('read', (client, options) =>
-      client.kv.range({ ...prefixRequest(watch.prefix), limit: 1, keys_only: true }, options),
+      client.kv.range({ ...prefixBounds(watch.prefix), limit: 1, keys_only: true }, options),
     );
     const revision = Number(response.header.revision);
     this.observe(response.header.cluster_id);
@@ -167,7 +171,7 @@ export class WatchStream {
     this.#creating.push(watch);
     stream.write({
       create_request: {
-        ...prefixRequest(watch.prefix),
+        ...prefixBounds(watch.prefix),
         start_revision: String(watch.next),
         prev_kv: true,
         progress_notify: true,

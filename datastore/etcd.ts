@@ -7,10 +7,13 @@
 //
 // openStore() is how every process gets its store.
 
-import { closedError, EtcdConnection, readCredentials } from './etcd-connection.ts';
-import { fromKeyValue, keyAfter, prefixRequest, toCompare, toRequestOp } from './etcd-convert.ts';
+import { closedError, readCredentials } from './credentials.ts';
+import { EtcdConnection } from './etcd-connection.ts';
+import { fromKeyValue, toCompare, toRequestOp } from './etcd-convert.ts';
 import { EtcdLease } from './etcd-lease.ts';
+import { loadEtcdModules } from './etcd-modules.ts';
 import { WatchStream } from './etcd-watch.ts';
+import { keyAfter, prefixBounds } from './key-bounds.ts';
 import type {
   KvEntry,
   KvStore,
@@ -34,7 +37,8 @@ export { type StoreSettings, storeSettingsFromEnvironment } from './settings.ts'
  */
 export async function openStore(settings: StoreSettings): Promise<KvStore> {
   const endpoints = parseEndpoints(settings.etcdEndpoints);
-  return new EtcdStore(new EtcdConnection(endpoints, settings, await readCredentials(settings)));
+  const credentials = await readCredentials(settings);
+  return new EtcdStore(new EtcdConnection(await loadEtcdModules(), endpoints, settings, credentials));
 }
 
 /** Lists move much data: their deadline is this many times that of other requests. */
@@ -64,7 +68,7 @@ class EtcdStore implements KvStore {
       (client, options) =>
         client.kv.range(
           {
-            ...prefixRequest(prefix),
+            ...prefixBounds(prefix),
             ...(after === undefined ? {} : { key: keyAfter(after) }),
             ...(revision === undefined ? {} : { revision }),
             ...(limit === undefined ? {} : { limit }),

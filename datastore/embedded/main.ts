@@ -3,6 +3,7 @@
 import { performance } from 'node:perf_hooks';
 import { createLogger, type LogLevel, logLevels } from '../../runtime/log.ts';
 import { choice, helpText, type OptionValues, parseOptions, text } from '../../runtime/options.ts';
+import { version } from '../../runtime/version.ts';
 import { Engine } from './engine.ts';
 import { lockDirectory } from './lock.ts';
 import { startServer } from './server.ts';
@@ -46,7 +47,7 @@ async function main(): Promise<void> {
       process.stdout.write(helpText(usage, options));
       return;
     case 'version':
-      process.stdout.write('twill-datastore 0.1.0\n');
+      process.stdout.write(`twill-datastore ${version}\n`);
       return;
     case 'problem':
       process.stderr.write(`twill-datastore: ${parsed.message}\n`);

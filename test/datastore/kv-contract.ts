@@ -6,10 +6,12 @@
 import assert from 'node:assert/strict';
 import { type KvEntry, KvError, type KvStore, type Operation, type WatchEvent } from '../../datastore/kv.ts';
 
+/** Counts over all stores: two suites may share one. */
+let cases = 0;
+
 export function kvContract(open: () => Promise<KvStore>): void {
   let store: KvStore;
   let base: string;
-  let cases = 0;
 
   before(async () => {
     store = await open();

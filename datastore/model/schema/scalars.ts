@@ -37,7 +37,7 @@ export function text(
       if (value.length > maxLength) {
         return new Refused(`is ${value.length} characters long`, `shorten it to ${maxLength} characters`);
       }
-      if (pattern && !pattern.test(value)) return new Refused(`${describe(value)} is not ${name}`, remedy);
+      if (pattern && !pattern.test(value)) return new Refused(`${describe(value)} is not a valid ${name}`, remedy);
       return value;
     },
   };
@@ -54,7 +54,7 @@ export function checkedText(
     name,
     jsonSchema: { type: 'string', ...jsonSchema },
     read: (value) => {
-      if (typeof value !== 'string') return notA(name, value);
+      if (typeof value !== 'string') return new Refused(`${describe(value)} is not text`, `write a ${name} in quotes`);
       return problem(value) ?? value;
     },
   };

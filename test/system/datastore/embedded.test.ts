@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { openStore } from '../../../datastore/etcd.ts';
+import { openBriefStore } from '../../../datastore/etcd-brief.ts';
 import { KvError, type KvStore } from '../../../datastore/kv.ts';
 import { kvContract, watching } from '../../datastore/kv-contract.ts';
 import { until } from '../../datastore/until.ts';
@@ -31,6 +32,10 @@ describe('twill-datastore', function () {
   });
 
   kvContract(open);
+
+  describe('through the brief client', () => {
+    kvContract((): Promise<KvStore> => openBriefStore({ etcdEndpoints: endpoint }));
+  });
 
   it('refuses a second server on the same directory and on the same socket', async () => {
     const sameDirectory = startTwillDatastore({ dataDir, listen: `${endpoint}.other` });

@@ -1,6 +1,7 @@
 // A real etcd behind our client keeps the contract of KvStore.
 
 import { openStore } from '../../../datastore/etcd.ts';
+import { openBriefStore } from '../../../datastore/etcd-brief.ts';
 import type { KvStore } from '../../../datastore/kv.ts';
 import { kvContract } from '../../datastore/kv-contract.ts';
 import { type Daemon, freePort, startEtcd, temporaryDirectory } from './processes.ts';
@@ -23,4 +24,8 @@ describe('datastore/etcd with a real etcd', function () {
   });
 
   kvContract((): Promise<KvStore> => openStore({ etcdEndpoints: endpoint }));
+
+  describe('through the brief client', () => {
+    kvContract((): Promise<KvStore> => openBriefStore({ etcdEndpoints: endpoint }));
+  });
 });

@@ -1,0 +1,69 @@
+// Validation: each faulty field of each kind with the message it gives (golden/faults.txt, rewritten with UPDATE_GOLDEN=1),
+// and that a valid resource of each kind has none.
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { checkResource, formatFault, type Kind, kinds } from '../../../datastore/model/index.ts';
+import { faultCases, validSpecs } from './validation-cases.ts';
+
+const goldenPath = new URL('./golden/faults.txt', import.meta.url);
+const apiVersion = 'projectcalico.org/v3';
+
+function manifest(kind: Kind, spec: unknown, metadata: Readonly<Record<string, unknown>> = {}): unknown {
+  const namespace = kinds[kind].namespaced ? { namespace: 'prod' } : {};
+  const name = nameFor(kind);
+  return { kind, apiVersion, metadata: { name, ...namespace, ...metadata }, spec };
+}
+
+const nameFor = (kind: Kind): string => (kind === 'WorkloadEndpoint' ? 'node--1-k8s-web-eth0' : 'default');
+
+function faultsOf(value: unknown): readonly string[] {
+  const result = checkResource(value);
+  return result.kind === 'valid' ? [] : result.faults.map(formatFault);
+}
+
+describe('validation', () => {
+  for (const kind of Object.keys(kinds) as Kind[]) {
+    it(`accepts a full ${kind}, and what it made of it`, () => {
+      const value = manifest(kind, validSpecs[kind]);
+      const result = checkResource(value);
+      assert.deepEqual(faultsOf(value), []);
+      assert.ok(result.kind === 'valid');
+      assert.deepEqual(checkResource(JSON.parse(JSON.stringify(result.resource))), result);
+    });
+  }
+
+  it('names every fault', () => {
+    const lines: string[] = [];
+    for (const [kind, cases] of Object.entries(faultCases) as [Kind, (typeof faultCases)[Kind]][]) {
+      for (const { spec, metadata } of cases) {
+        const shown = JSON.stringify(metadata ? { metadata, spec } : spec);
+        lines.push(`${kind} ${shown.length > 150 ? `${shown.slice(0, 149)}…` : shown}`);
+        const faults = faultsOf(manifest(kind, { ...baseFor(kind), ...spec }, metadata));
+        assert.notEqual(faults.length, 0, `${kind} ${shown} has no fault`);
+        lines.push(...faults.map((fault) => `  ${fault}`));
+      }
+    }
+    const text = `${lines.join('\n')}\n`;
+    if (process.env['UPDATE_GOLDEN']) writeFileSync(goldenPath, text);
+    assert.equal(text, readFileSync(goldenPath, 'utf8'));
+  });
+
+  it('names what is wrong with the envelope', () => {
+    const cases: readonly (readonly [unknown, string])[] = [
+      [null, ': null is not a resource; give kind, apiVersion, metadata and spec'],
+      [{ kind: 'IPool', apiVersion }, 'kind: "IPool" is not a kind of resource; did you mean IPPool?'],
+      [{ kind: 'Tier', metadata: { name: 'a' } }, 'apiVersion: is missing; write projectcalico.org/v3'],
+      [{ kind: 'Tier', apiVersion: 'v1', metadata: { name: 'a' } }, 'apiVersion: "v1" is not served; write projectcalico.org/v3'],
+      [{ kind: 'Tier', apiVersion, specs: {}, metadata: { name: 'a' } }, 'specs: is not a known field; did you mean spec?'],
+    ];
+    for (const [value, expected] of cases) assert.deepEqual(faultsOf(value), [expected]);
+  });
+
+  it('lists all faults at once', () => {
+    const spec = { cidr: '10.0.0.1/16', blockSize: '26', ipipMode: 'always', colour: 'red' };
+    assert.equal(faultsOf(manifest('IPPool', spec)).length, 4);
+  });
+});
+
+const baseFor = (kind: Kind): Readonly<Record<string, unknown>> => faultCases[kind][0]?.base ?? {};
