@@ -1,6 +1,6 @@
 // version: of this program, and of the cluster unless only the client's was asked for.
 
-import { version } from '../version.ts';
+import { version } from '../../runtime/version.ts';
 import type { World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 

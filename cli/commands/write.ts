@@ -9,10 +9,10 @@ import {
   ResourceError,
   type Resources,
 } from '../../datastore/resources.ts';
+import { version } from '../../runtime/version.ts';
 import { checkManifests, identifyManifests } from '../checked.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
-import { version } from '../version.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 

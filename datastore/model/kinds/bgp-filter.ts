@@ -48,10 +48,10 @@ const rule = (family: 4 | 6) =>
       source: optional(choice('RemotePeers'), 'RemotePeers: only routes learned from peers.'),
       interface: optional(
         text({
-      name: 'interface pattern',
-      pattern: /^[a-zA-Z0-9_.*-]{1,15}$/,
-      remedy: 'use at most 15 letters, digits, "_", ".", "-" and "*"',
-    }),
+          name: 'interface pattern',
+          pattern: /^[a-zA-Z0-9_.*-]{1,15}$/,
+          remedy: 'use at most 15 letters, digits, "_", ".", "-" and "*"',
+        }),
         'Only routes by this interface; "*" matches any text.',
       ),
       peerType: optional(choice('eBGP', 'iBGP'), 'Only for peers of this type.'),

@@ -63,7 +63,11 @@ const qosControls = object({
         const checked =
           typeof value === 'number'
             ? integer(0, 63).read(value)
-            : text({ name: 'DSCP name', pattern: /^[A-Z0-9]{2,4}$/, remedy: 'give 0 to 63, or a name as AF11 or EF' }).read(value);
+            : text({
+                name: 'DSCP name',
+                pattern: /^[A-Z0-9]{2,4}$/,
+                remedy: 'give 0 to 63, or a name as AF11 or EF',
+              }).read(value);
         return checked;
       },
     } as const,
@@ -82,7 +86,11 @@ export const workloadEndpoint = kind('WorkloadEndpoint', {
       workload: optional(anyText, 'Name of the workload, outside Kubernetes.'),
       node: optional(nodeName, 'The node that it runs on.'),
       containerID: optional(
-        text({ name: 'container id', pattern: /^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$/, remedy: 'begin and end with a letter or digit' }),
+        text({
+          name: 'container id',
+          pattern: /^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$/,
+          remedy: 'begin and end with a letter or digit',
+        }),
         'The container that owns the interface.',
       ),
       pod: optional(anyText, 'Name of the pod.'),

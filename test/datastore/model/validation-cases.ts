@@ -51,7 +51,11 @@ const filterRule = {
   asPathPrefix: [64512, 64513],
   priority: 100,
   action: 'Accept',
-  operations: [{ addCommunity: { value: '65000:1:2' } }, { prependASPath: { prefix: [64512] } }, { setPriority: { value: 10 } }],
+  operations: [
+    { addCommunity: { value: '65000:1:2' } },
+    { prependASPath: { prefix: [64512] } },
+    { setPriority: { value: 10 } },
+  ],
 };
 
 export const validSpecs: Readonly<Record<Kind, Readonly<Record<string, unknown>>>> = {
@@ -121,7 +125,7 @@ export const validSpecs: Readonly<Record<Kind, Readonly<Record<string, unknown>>
     vxlanMode: 'CrossSubnet',
     natOutgoing: true,
     disabled: false,
-    nodeSelector: "!has(edge)",
+    nodeSelector: '!has(edge)',
     namespaceSelector: "env == 'prod'",
     allowedUses: ['Workload'],
     assignmentMode: 'Manual',
@@ -132,7 +136,12 @@ export const validSpecs: Readonly<Record<Kind, Readonly<Record<string, unknown>>
     healthChecks: 'Enabled',
     etcdV3CompactionPeriod: '10m',
     controllers: {
-      node: { reconcilerPeriod: '5m', syncLabels: 'Enabled', hostEndpoint: { autoCreate: 'Disabled' }, leakGracePeriod: '15m' },
+      node: {
+        reconcilerPeriod: '5m',
+        syncLabels: 'Enabled',
+        hostEndpoint: { autoCreate: 'Disabled' },
+        leakGracePeriod: '15m',
+      },
       policy: { reconcilerPeriod: '5m' },
       loadBalancer: { assignIPs: 'AllServices' },
     },
@@ -140,7 +149,12 @@ export const validSpecs: Readonly<Record<Kind, Readonly<Record<string, unknown>>
   NetworkPolicy: policy,
   NetworkSet: { nets: ['10.0.0.0/8'] },
   Node: {
-    bgp: { asNumber: 64512, ipv4Address: '10.0.0.1/24', ipv6Address: 'fd00::1/64', routeReflectorClusterID: '224.0.0.1' },
+    bgp: {
+      asNumber: 64512,
+      ipv4Address: '10.0.0.1/24',
+      ipv6Address: 'fd00::1/64',
+      routeReflectorClusterID: '224.0.0.1',
+    },
     ipv4VXLANTunnelAddr: '10.1.0.1',
     vxlanTunnelMACAddr: '66:00:00:00:00:01',
     orchRefs: [{ nodeName: 'node-1', orchestrator: 'k8s' }],
@@ -153,7 +167,12 @@ export const validSpecs: Readonly<Record<Kind, Readonly<Record<string, unknown>>
   StagedKubernetesNetworkPolicy: {
     stagedAction: 'Set',
     podSelector: { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'a', operator: 'In', values: ['b'] }] },
-    ingress: [{ ports: [{ protocol: 'TCP', port: 80, endPort: 90 }], from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.1.0.0/16'] } }] }],
+    ingress: [
+      {
+        ports: [{ protocol: 'TCP', port: 80, endPort: 90 }],
+        from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.1.0.0/16'] } }],
+      },
+    ],
     egress: [{ to: [{ namespaceSelector: {} }] }],
     policyTypes: ['Ingress'],
   },
@@ -171,15 +190,22 @@ export const validSpecs: Readonly<Record<Kind, Readonly<Record<string, unknown>>
     profiles: ['kns.prod'],
     interfaceName: 'cali0123456789a',
     mac: 'ee:ee:ee:ee:ee:ee',
-    ports: [{ name: 'http', protocol: 'TCP', port: 80 }, { protocol: 'UDP', port: 53, hostPort: 5353 }],
+    ports: [
+      { name: 'http', protocol: 'TCP', port: 80 },
+      { protocol: 'UDP', port: 53, hostPort: 5353 },
+    ],
     allowSpoofedSourcePrefixes: ['192.0.2.0/24'],
     qosControls: { ingressBandwidth: 1000000, ingressBurst: 2000000, egressMaxConnections: 100, dscp: 'AF11' },
   },
 };
 
 const rule = (fields: Readonly<Record<string, unknown>>) => ({ spec: { ingress: [{ action: 'Allow', ...fields }] } });
-const egressRule = (fields: Readonly<Record<string, unknown>>) => ({ spec: { egress: [{ action: 'Allow', ...fields }] } });
-const filter = (fields: Readonly<Record<string, unknown>>) => ({ spec: { exportV4: [{ action: 'Accept', ...fields }] } });
+const egressRule = (fields: Readonly<Record<string, unknown>>) => ({
+  spec: { egress: [{ action: 'Allow', ...fields }] },
+});
+const filter = (fields: Readonly<Record<string, unknown>>) => ({
+  spec: { exportV4: [{ action: 'Accept', ...fields }] },
+});
 
 export const faultCases: Readonly<Record<Kind, readonly FaultCase[]>> = {
   BGPConfiguration: [

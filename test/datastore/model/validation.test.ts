@@ -54,8 +54,14 @@ describe('validation', () => {
       [null, ': null is not a resource; give kind, apiVersion, metadata and spec'],
       [{ kind: 'IPool', apiVersion }, 'kind: "IPool" is not a kind of resource; did you mean IPPool?'],
       [{ kind: 'Tier', metadata: { name: 'a' } }, 'apiVersion: is missing; write projectcalico.org/v3'],
-      [{ kind: 'Tier', apiVersion: 'v1', metadata: { name: 'a' } }, 'apiVersion: "v1" is not served; write projectcalico.org/v3'],
-      [{ kind: 'Tier', apiVersion, specs: {}, metadata: { name: 'a' } }, 'specs: is not a known field; did you mean spec?'],
+      [
+        { kind: 'Tier', apiVersion: 'v1', metadata: { name: 'a' } },
+        'apiVersion: "v1" is not served; write projectcalico.org/v3',
+      ],
+      [
+        { kind: 'Tier', apiVersion, specs: {}, metadata: { name: 'a' } },
+        'specs: is not a known field; did you mean spec?',
+      ],
     ];
     for (const [value, expected] of cases) assert.deepEqual(faultsOf(value), [expected]);
   });

@@ -1,3 +1,0 @@
-// The version of this build.
-
-export const version = '0.1.0';
