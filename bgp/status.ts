@@ -6,12 +6,15 @@ import type { SessionState } from './session-types.ts';
 
 /** GET /v1/status. */
 export interface StatusReport {
+  /** The datastore has been read and the speaker runs (or this node takes no part in BGP). */
+  readonly ready: boolean;
+  /** Why not. */
+  readonly reason?: string;
   readonly node: string;
   /** Text; undefined while the node takes no part in BGP. */
   readonly routerId: string | undefined;
   readonly asn: number | undefined;
-  /** Whether the datastore has been read completely. */
-  readonly inSync: boolean;
+  readonly datastore: { readonly status: string; readonly revision: number; readonly keys: number };
   readonly startedAt: string;
   readonly peers: { readonly configured: number; readonly established: number };
   /** Best routes in the kernel, and those that it refused. */
