@@ -15,6 +15,6 @@ process.exitCode = await runProgram(process.argv.slice(2), {
       return undefined;
     }
   },
-  openStore: async (settings) => (await import('../datastore/etcd.ts')).openStore(settings),
+  openStore: async (settings) => (await import('../datastore/etcd-brief.ts')).openBriefStore(settings),
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
 });

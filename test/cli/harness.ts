@@ -1,0 +1,63 @@
+// Runs twillctl in this process on a store in memory: what goes in, what comes out, and the exit code.
+
+import type { KvStore } from '../../datastore/kv.ts';
+import type { MemoryStore } from '../../datastore/memory.ts';
+
+export interface RunResult {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export class Cli {
+  readonly store: MemoryStore;
+  readonly files = new Map<string, string>();
+  environment: Record<string, string> = {};
+
+  constructor(store: MemoryStore) {
+    this.store = store;
+  }
+
+  // The test runner loads tests as CommonJS, and what they import() as ES modules: twillctl loads its commands by
+  // import(), so its whole graph has to come that way, else there are two of every class.
+  static async start(): Promise<Cli> {
+    const { createMemoryStore } = await import('../../datastore/memory.ts');
+    return new Cli(createMemoryStore());
+  }
+
+  /** One command line, split at blanks; the text is standard input. */
+  async run(line: string, stdin = ''): Promise<RunResult> {
+    return await this.runWords(line.split(' ').filter(Boolean), stdin);
+  }
+
+  async runWords(words: readonly string[], stdin = ''): Promise<RunResult> {
+    let out = '';
+    let err = '';
+    const { runProgram } = await import('../../cli/program.ts');
+    const code = await runProgram(words, {
+      environment: this.environment,
+      out: (text) => {
+        out += text;
+      },
+      err: (text) => {
+        err += text;
+      },
+      readStdin: () => stdin,
+      readFile: (path) => this.files.get(path),
+      openStore: async () => keptOpen(this.store),
+      colours: false,
+    });
+    return { code, out, err };
+  }
+}
+
+/** The commands close their store; ours lives on. */
+function keptOpen(store: MemoryStore): KvStore {
+  return new Proxy<KvStore>(store, {
+    get: (target, name) => {
+      if (name === 'close') return async () => {};
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
