@@ -8,6 +8,7 @@
 
 import { createServer, type Server, Socket } from 'node:net';
 import { hasCode } from '../linux/errors.ts';
+import type { NetnsRef } from '../linux/netns.ts';
 import { connectingSocket, listeningSocket, setMd5Key, setTtl } from '../linux/sockets.ts';
 import { type Address, familyOf, formatAddress, parseAddress } from '../net/address.ts';
 import type { Connection, ConnectionHandlers, Listener, Transport } from './edges.ts';
@@ -25,11 +26,18 @@ const sentTtl = 255;
 /** The TTL that a packet must still have when the peer is at most this many hops away. */
 export const minTtlFor = (hops: number | undefined): number => (hops === undefined ? 0 : 256 - hops);
 
-export const createTransport = (): Transport => new TcpTransport();
+/** With a namespace, all sockets are opened in it. */
+export const createTransport = (options: { readonly netns?: NetnsRef } = {}): Transport =>
+  new TcpTransport(options.netns);
 
 class TcpTransport implements Transport {
   readonly #connections = new Set<TcpConnection>();
   readonly #readBuffer = Buffer.allocUnsafeSlow(readBufferBytes);
+  readonly #inNetns: { readonly netns?: NetnsRef };
+
+  constructor(netns: NetnsRef | undefined) {
+    this.#inNetns = netns === undefined ? {} : { netns };
+  }
 
   listen(
     settings: ListenSettings,
@@ -37,6 +45,7 @@ class TcpTransport implements Transport {
     onAccept: (connection: Connection) => void,
   ): Listener {
     const fd = listeningSocket(settings.address, settings.port, {
+      ...this.#inNetns,
       ttl: sentTtl,
       backlog: 4096,
       ...(settings.device === undefined ? {} : { device: settings.device }),
@@ -65,7 +74,7 @@ class TcpTransport implements Transport {
   ): { cancel(): void } {
     let socket: Socket;
     try {
-      socket = this.#socket({ fd: socketTo(peer) });
+      socket = this.#socket({ fd: socketTo(peer, this.#inNetns) });
     } catch (error) {
       const code = codeOf(error);
       const timer = setImmediate(() => callback({ error: code }));
@@ -314,8 +323,9 @@ class TcpConnection implements Connection {
   }
 }
 
-function socketTo(peer: PeerSettings): number {
+function socketTo(peer: PeerSettings, inNetns: { readonly netns?: NetnsRef }): number {
   return connectingSocket(peer.address, {
+    ...inNetns,
     ...(peer.device === undefined ? {} : { device: peer.device }),
     ...(peer.sourceAddress === undefined ? {} : { source: peer.sourceAddress }),
     ...(peer.password ? { md5: peer.password } : {}),
