@@ -1,67 +1,15 @@
 // The syncer delivers every difference once: at the start, while it watches, and after everything that can end a watch.
 //
-// A Follower keeps a twin of the store from the updates alone, and refuses an update that says nothing new.
 
 import assert from 'node:assert/strict';
 import { KvError, type KvStore, type Operation } from '../../datastore/kv.ts';
 import { createMemoryStore, type MemoryStore } from '../../datastore/memory.ts';
-import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../../datastore/syncer.ts';
+import { Follower } from './follower.ts';
 import { until } from './until.ts';
 
 const put = (key: string, value: string): Operation => ({ kind: 'put', key, value });
 const remove = (key: string): Operation => ({ kind: 'delete', key });
 const write = (store: KvStore, ...operations: Operation[]) => store.transact({ compare: [], then: operations });
-
-class Follower {
-  readonly twin = new Map<string, { value: string; revision: number }>();
-  readonly statuses: SyncStatus[] = [];
-  readonly errors: string[] = [];
-  readonly syncer: Syncer;
-  updates: SyncerUpdate[] = [];
-  batches: (readonly SyncerUpdate[])[] = [];
-
-  constructor(store: KvStore, prefixes: readonly string[], pageSize = 3) {
-    this.syncer = startSyncer({
-      store,
-      prefixes,
-      pageSize,
-      retryMinMs: 1,
-      retryMaxMs: 5,
-      handlers: {
-        onUpdates: (updates) => {
-          assert.ok(updates.length > 0);
-          this.batches.push(updates);
-          for (const update of updates) this.#apply(update);
-        },
-        onStatus: (status) => this.statuses.push(status),
-        onError: (error) => this.errors.push(error.code),
-      },
-    });
-  }
-
-  #apply({ key, value, revision }: SyncerUpdate): void {
-    const known = this.twin.get(key);
-    if (value === undefined) {
-      assert.ok(known, `deletion of ${key}, which was never delivered`);
-      this.twin.delete(key);
-    } else {
-      assert.ok(!known || known.revision !== revision || known.value !== value, `${key} delivered twice`);
-      this.twin.set(key, { value, revision });
-    }
-    this.updates.push({ key, value, revision });
-  }
-
-  /** The updates since the last call, as text. */
-  take(): string[] {
-    const taken = this.updates.map(({ key, value }) => (value === undefined ? `-${key}` : `${key}=${value}`));
-    this.updates = [];
-    return taken;
-  }
-
-  async inSync(): Promise<void> {
-    await until(() => this.syncer.status === 'in-sync', 'in sync');
-  }
-}
 
 describe('datastore/syncer', () => {
   let store: MemoryStore;
@@ -208,13 +156,9 @@ describe('datastore/syncer', () => {
     await write(store, put('/a/end', String(1)));
     await until(() => follower.twin.has('/a/end'), 'the last write');
     await follower.inSync();
-    const truth = [...(await store.list('/a/')).entries, ...(await store.list('/b/')).entries];
-    const expected = truth.map(({ key, value, modRevision }) => [key, { value, revision: modRevision }] as const);
-    assert.deepEqual([...follower.twin].sort(byKey), [...expected].sort(byKey));
+    await follower.equals(store, ['/a/', '/b/']);
   });
 });
-
-const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
 
 /** A small seeded generator, so that a failure repeats. */
 function mulberry32(seed: number): () => number {
