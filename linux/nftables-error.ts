@@ -34,5 +34,6 @@ export function parseNftError(message: string): NftFailure {
   const text = first?.[2] ?? message;
   const found = codesByText.find(([words]) => text.includes(words));
   const code = found?.[1] ?? (first ? 'SYNTAX' : 'EIO');
-  return { kind: 'failed', code, message: message.trim(), ...(first?.[1] && { line: Number(first[1]) }) };
+  const line = Number(first?.[1] ?? 0);
+  return { kind: 'failed', code, message: message.trim(), ...(line > 0 && { line }) };
 }
