@@ -26,14 +26,17 @@ export interface RawUpdate {
   readonly revision: number;
 }
 
+/** Whether an endpoint is one that the graph works for. */
+export type IsLocal = (endpoint: ResourceId, node: string | undefined) => boolean;
+
 const noFaults: readonly Fault[] = [];
 
 /** Undefined for keys that the graph has no use for. */
-export function decode(update: RawUpdate, ownNode: string): Decoded | undefined {
+export function decode(update: RawUpdate, isLocal: IsLocal): Decoded | undefined {
   const id = parseResourceKey(update.key);
   if (!id || !kindsInGraph.has(id.kind)) return undefined;
   if (update.value === undefined) return { id, resource: undefined, faults: noFaults };
-  const remote = id.kind === 'WorkloadEndpoint' ? readRemoteWorkload(id, update.value, ownNode) : undefined;
+  const remote = id.kind === 'WorkloadEndpoint' ? readRemoteWorkload(id, update.value, isLocal) : undefined;
   if (remote) return { id, resource: remote, faults: noFaults };
   const result = read(id, update.value, update.revision);
   if (result.kind === 'valid') return { id, resource: placed(id, result.resource), faults: noFaults };

@@ -12,7 +12,7 @@
 import type { Fault, Resource, ResourceId } from '../../datastore/model/index.ts';
 import type { ConfigSources } from '../config.ts';
 import { ActiveRules } from './active-rules.ts';
-import { type Decoded, decode, type RawUpdate } from './decode.ts';
+import { type Decoded, decode, type IsLocal, type RawUpdate } from './decode.ts';
 import { hostEndpointKind, workloadKind } from './endpoint-kinds.ts';
 import { Facts } from './facts.ts';
 import {
@@ -30,13 +30,15 @@ import {
 } from './inputs.ts';
 import { IpSets } from './ip-sets.ts';
 import { LocalEndpoints } from './local-endpoints.ts';
-import type { CalcUpdate } from './output.ts';
+import type { CalcUpdate, IpSetId } from './output.ts';
 import { type TierInput, Tiers } from './tiers.ts';
 
 export type { RawUpdate } from './decode.ts';
 
 export interface CalcGraphOptions {
   readonly nodeName: string;
+  /** Which endpoints to work for in place of those of the node: for looking at a cluster from outside. */
+  readonly isLocal?: (endpoint: ResourceId, node: string | undefined) => boolean;
   /** Felix parameters from outside the datastore. */
   readonly config?: ConfigSources;
 }
@@ -50,6 +52,8 @@ export interface CalcGraph {
   flush(): readonly CalcUpdate[];
   /** Resources that are not valid, by key, and what is wrong with them. */
   readonly faults: ReadonlyMap<string, readonly Fault[]>;
+  /** The selector (and named port) behind an IP set in use, for people. */
+  describeIpSet(id: IpSetId): string | undefined;
   /** False while ClusterInformation tells agents to leave the kernel as it is. */
   readonly isDatastoreReady: boolean;
 }
@@ -62,6 +66,7 @@ class Graph implements CalcGraph {
   readonly faults = new Map<string, readonly Fault[]>();
   isDatastoreReady = true;
   readonly #nodeName: string;
+  readonly #isLocal: IsLocal;
   readonly #ipSets = new IpSets();
   readonly #tiers = new Tiers();
   readonly #workloads = new LocalEndpoints(workloadKind(this.#tiers));
@@ -73,6 +78,7 @@ class Graph implements CalcGraph {
 
   constructor(options: CalcGraphOptions) {
     this.#nodeName = options.nodeName;
+    this.#isLocal = options.isLocal ?? ((_, node) => node === options.nodeName);
     this.#facts = new Facts(options.nodeName, options.config);
     this.#rules = new ActiveRules(this.#ipSets, {
       isPolicyInUse: (id) => this.#locals.some((local) => local.policiesInUse.has(id)),
@@ -83,12 +89,16 @@ class Graph implements CalcGraph {
 
   onUpdates(updates: readonly RawUpdate[]): void {
     for (const update of updates) {
-      const decoded = decode(update, this.#nodeName);
+      const decoded = decode(update, this.#isLocal);
       if (!decoded) continue;
       if (decoded.faults.length > 0) this.faults.set(update.key, decoded.faults);
       else this.faults.delete(update.key);
       this.#take(update, decoded);
     }
+  }
+
+  describeIpSet(id: IpSetId): string | undefined {
+    return this.#ipSets.describe(id);
   }
 
   onInSync(): void {
@@ -103,14 +113,14 @@ class Graph implements CalcGraph {
     switch (resource.kind) {
       case 'WorkloadEndpoint': {
         this.#ipSets.setSource(update.key, workloadSource(resource));
-        const local = resource.spec.node === this.#nodeName ? localWorkload(resource, update.revision) : undefined;
+        const local = this.#isLocal(id, resource.spec.node) ? localWorkload(resource, update.revision) : undefined;
         if (local) this.#workloads.setEndpoint(local);
         else this.#workloads.removeEndpoint(workloadId(id));
         return;
       }
       case 'HostEndpoint':
         this.#ipSets.setSource(update.key, hostEndpointSource(resource));
-        if (resource.spec.node === this.#nodeName) {
+        if (this.#isLocal(id, resource.spec.node)) {
           this.#hostEndpoints.setEndpoint(localHostEndpoint(resource, update.revision));
         } else this.#hostEndpoints.removeEndpoint(id.name);
         return;

@@ -151,6 +151,11 @@ export class IpSets {
     if (set && --set.wanted === 0) this.#changed.add(set);
   }
 
+  describe(id: IpSetId): string | undefined {
+    const spec = this.#sets.get(id)?.spec;
+    return spec && (spec.port ? `port ${spec.port.name} of ${spec.selector.text}` : spec.selector.text);
+  }
+
   /** What the dataplane must learn before it hears of rules, and what it may drop after. */
   flush(): { readonly additions: readonly CalcUpdate[]; readonly removals: readonly CalcUpdate[] } {
     const additions: CalcUpdate[] = [];

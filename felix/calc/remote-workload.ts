@@ -8,14 +8,18 @@ import { parseInterfaceAddress } from '../../net/prefix.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-export function readRemoteWorkload(id: ResourceId, text: string, ownNode: string): WorkloadEndpoint | undefined {
+export function readRemoteWorkload(
+  id: ResourceId,
+  text: string,
+  isLocal: (endpoint: ResourceId, node: string) => boolean,
+): WorkloadEndpoint | undefined {
   const given = parse(text);
   if (given?.['kind'] !== 'WorkloadEndpoint' || given['apiVersion'] !== 'projectcalico.org/v3') return undefined;
   const { metadata, spec } = given;
   if (!isObject(metadata) || !isObject(spec)) return undefined;
   const { node, orchestrator, serviceAccountName, ipNetworks = [], profiles = [], ports = [] } = spec;
   const { labels = {} } = metadata;
-  if (typeof node !== 'string' || node === ownNode) return undefined;
+  if (typeof node !== 'string' || isLocal(id, node)) return undefined;
   if (typeof orchestrator !== 'string' || !isOptionalText(serviceAccountName)) return undefined;
   if (!isLabels(labels) || !isNetworks(ipNetworks) || !isTexts(profiles) || !isPorts(ports)) return undefined;
   return {
