@@ -64,6 +64,8 @@ export interface CalcPolicy {
   readonly id: PolicyId;
   readonly tier: string;
   readonly staged: boolean;
+  /** Host endpoints only: preDNAT and doNotTrack policies. Absent: after connection tracking and destination NAT. */
+  readonly stage?: 'pre-dnat' | 'untracked';
   readonly ingress: readonly CalcRule[];
   readonly egress: readonly CalcRule[];
 }
