@@ -30,12 +30,23 @@ export class BriefConnection {
   async call(kind: CallKind, method: string, request: MessageWriter): Promise<Buffer> {
     if (this.#closed) throw closedError();
     try {
-      const session = await this.#connect();
-      await this.#authenticate(session);
-      return await this.#send(session, method, request);
+      return await this.#callOnce(method, request);
+    } catch (error) {
+      if (this.#token === undefined || !/invalid auth token/.test(String(error))) throw toKvError(error, kind);
+    }
+    // Refused because the server has forgotten our token: nothing was done, and a new one is had for the password.
+    this.#token = undefined;
+    try {
+      return await this.#callOnce(method, request);
     } catch (error) {
       throw toKvError(error, kind);
     }
+  }
+
+  async #callOnce(method: string, request: MessageWriter): Promise<Buffer> {
+    const session = await this.#connect();
+    await this.#authenticate(session);
+    return this.#send(session, method, request);
   }
 
   close(): void {

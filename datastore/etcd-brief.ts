@@ -21,11 +21,11 @@ import type {
 } from './kv.ts';
 import { KvError } from './kv.ts';
 import { MessageWriter, readFields } from './protobuf.ts';
-import { parseEndpoints, type StoreSettings } from './settings.ts';
+import { findEndpoints, type StoreSettings } from './settings.ts';
 
 /** As openStore(). */
 export async function openBriefStore(settings: StoreSettings): Promise<KvStore> {
-  const endpoints = parseEndpoints(settings.etcdEndpoints);
+  const endpoints = await findEndpoints(settings);
   return new BriefStore(new BriefConnection(endpoints, settings, await readCredentials(settings)), settings);
 }
 

@@ -27,7 +27,7 @@ import type {
   Watch,
   WatchHandlers,
 } from './kv.ts';
-import { parseEndpoints, type StoreSettings } from './settings.ts';
+import { findEndpoints, type StoreSettings } from './settings.ts';
 
 export { type StoreSettings, storeSettingsFromEnvironment } from './settings.ts';
 
@@ -36,7 +36,7 @@ export { type StoreSettings, storeSettingsFromEnvironment } from './settings.ts'
  * work (no endpoint, an unreadable certificate), with the remedy in its message.
  */
 export async function openStore(settings: StoreSettings): Promise<KvStore> {
-  const endpoints = parseEndpoints(settings.etcdEndpoints);
+  const endpoints = await findEndpoints(settings);
   const credentials = await readCredentials(settings);
   return new EtcdStore(new EtcdConnection(await loadEtcdModules(), endpoints, settings, credentials));
 }

@@ -1,6 +1,8 @@
 // Where the datastore is and how we identify ourselves. The names are those of the option tables of our programs, the
 // environment's are Calico's.
 
+import { resolveSrv } from 'node:dns/promises';
+
 export interface StoreSettings {
   /** Comma-separated: http(s)://host:port of etcd, unix:/path of twill-datastore. */
   readonly etcdEndpoints: string;
@@ -38,6 +40,15 @@ export interface Endpoint {
   readonly target: string;
 }
 
+/** The endpoints that the settings name, by themselves or by way of DNS. */
+export const findEndpoints = async (
+  settings: StoreSettings,
+  resolve: ResolveService = resolveSrv,
+): Promise<Endpoint[]> =>
+  settings.etcdDiscoverySrv === undefined
+    ? parseEndpoints(settings.etcdEndpoints)
+    : discoverEndpoints(settings.etcdDiscoverySrv, resolve);
+
 /** Throws an Error that says which endpoint is wrong and what would be right. */
 export function parseEndpoints(list: string): Endpoint[] {
   const endpoints = list
@@ -47,6 +58,31 @@ export function parseEndpoints(list: string): Endpoint[] {
     .map(parseEndpoint);
   if (endpoints.length === 0) throw new Error('no datastore endpoint is configured; set ETCD_ENDPOINTS');
   return endpoints;
+}
+
+export interface ServiceRecord {
+  readonly name: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+/** Asks DNS for the SRV records of one name; a rejection means that there are none. */
+export type ResolveService = (name: string) => Promise<readonly ServiceRecord[]>;
+
+/**
+ * The endpoints that a domain announces, as etcd's clients find them: _etcd-client-ssl._tcp for TLS and
+ * _etcd-client._tcp without. The most preferred first (RFC 2782). Rejects when there are none.
+ */
+export async function discoverEndpoints(domain: string, resolve: ResolveService): Promise<Endpoint[]> {
+  const find = async (service: string, secure: boolean): Promise<Endpoint[]> => {
+    const records = await resolve(`_${service}._tcp.${domain}`).catch(() => []);
+    const byPreference = [...records].sort((a, b) => a.priority - b.priority || b.weight - a.weight);
+    return byPreference.map(({ name, port }) => ({ secure, target: `${name.replace(/\.$/, '')}:${port}` }));
+  };
+  const endpoints = [...(await find('etcd-client-ssl', true)), ...(await find('etcd-client', false))];
+  if (endpoints.length > 0) return endpoints;
+  throw new Error(`no datastore is announced in DNS: neither _etcd-client-ssl._tcp.${domain} nor _etcd-client._tcp`);
 }
 
 function parseEndpoint(text: string): Endpoint {
