@@ -32,6 +32,7 @@ function buildProgram(world: World): Command {
     .configureOutput({ writeOut: world.out, writeErr: world.err })
     .enablePositionalOptions();
   addWriteCommands(program, world);
+  addChangeCommands(program, world);
   addReadCommands(program, world);
   addNodeCommands(program, world);
   addIpamCommands(program, world);
@@ -84,12 +85,46 @@ function addWriteCommands(program: Command, world: World): void {
     );
 }
 
+function addChangeCommands(program: Command, world: World): void {
+  withGlobals(program.command('patch'))
+    .description('Change some fields of a resource.')
+    .argument('<kind>')
+    .argument('<name>')
+    .requiredOption('-p, --patch <patch>', 'the patch, as JSON or YAML')
+    .option('-t, --type <type>', 'strategic, merge or json', 'strategic')
+    .option('-n, --namespace <namespace>', 'namespace of the resource, for namespaced kinds')
+    .action(async (kind: string, name: string, options) =>
+      (await import('./commands/change.ts')).runPatch(kind, name, options, world),
+    );
+  withGlobals(program.command('label'))
+    .description('Set or remove labels of a resource.')
+    .argument('<kind>')
+    .argument('<name>')
+    .argument('<labels...>', 'key=value, or with --remove key')
+    .option('--overwrite', 'set the label although it has another value')
+    .option('--remove', 'remove the label')
+    .option('-n, --namespace <namespace>', 'namespace of the resource, for namespaced kinds')
+    .action(async (kind: string, name: string, labels: readonly string[], options) =>
+      (await import('./commands/change.ts')).runLabel(kind, name, labels, options, world),
+    );
+  withGlobals(withFiles(program.command('validate')))
+    .description('Check manifests without a datastore.')
+    .action(async (options) => {
+      if (!options.filename) throw new CommandError('validate needs a file: -f FILE, or -f - for standard input');
+      await (await import('./commands/validate.ts')).runValidate(options, world);
+    });
+}
+
 function addReadCommands(program: Command, world: World): void {
   withGlobals(withFiles(program.command('get')))
     .description('Show resources by kind and name, or those that a file names.')
     .argument('[kind]')
     .argument('[name...]')
-    .option('-o, --output <format>', 'ps, wide, yaml, json, custom-columns=A,B', 'ps')
+    .option(
+      '-o, --output <format>',
+      'ps, wide, yaml, json, custom-columns=A,B, go-template=…, go-template-file=FILE',
+      'ps',
+    )
     .option('-A, --all-namespaces', 'resources of every namespace')
     .addOption(new Option('-a').hideHelp())
     .option('--export', 'without what belongs to this cluster: uid, version, creation time, namespace')

@@ -35,9 +35,33 @@ export async function formatFor(output: string, options: FormatOptions): Promise
     case 'custom-columns':
       if (argument === '') throw new CommandError('need to specify at least one column');
       return async (found) => tables(found, (kind) => checkColumns(kind, argument.split(',')), options.showNamespace);
+    case 'go-template':
+      if (argument === '') throw new CommandError('need to specify a template');
+      return await templateFormat(argument);
+    case 'go-template-file': {
+      if (argument === '') throw new CommandError('need to specify a template file');
+      const template = options.readFile(argument);
+      if (template === undefined) throw new CommandError(`open ${argument}: no such file or directory`);
+      return await templateFormat(template);
+    }
     default:
       throw new CommandError(`unrecognized output format '${output}'`);
   }
+}
+
+async function templateFormat(template: string): Promise<Format> {
+  const { runTemplate, TemplateError } = await import('./go-template.ts');
+  return async (found) => {
+    const documents = found.map((item) =>
+      item.kind === 'resource' ? item.document : listOf(item.of, item.resources, item.revision),
+    );
+    try {
+      return runTemplate(template, documents);
+    } catch (error) {
+      if (error instanceof TemplateError) throw new CommandError(`template: ${error.message}`);
+      throw error;
+    }
+  };
 }
 
 /** One value by itself, several as a list. */
