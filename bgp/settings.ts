@@ -65,6 +65,8 @@ export interface PeerSettings {
   readonly localAsn?: number;
   readonly passive: boolean;
   readonly sourceAddress?: Address;
+  /** Next hop of our IPv6 routes when the session itself runs over IPv4. */
+  readonly ownIpv6Address?: bigint;
   readonly device?: string;
   /** TCP-MD5 key, RFC 2385. */
   readonly password?: string;

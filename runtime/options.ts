@@ -169,8 +169,15 @@ function resolve(
   }
 }
 
-/** The text of --help: usage lines given by the program, then one aligned line per option with default and environment. */
-export function helpText(usage: string, table: OptionTable): string {
+/**
+ * The text of --help: usage lines given by the program, then one aligned line per option with default and environment.
+ * `configHelp`: for programs whose --config is something else than a file of options.
+ */
+export function helpText(
+  usage: string,
+  table: OptionTable,
+  configHelp = 'JSON file with the same options, written in camelCase.',
+): string {
   const rows = Object.values(table).map((spec) => {
     const left = `--${spec.flag}${spec.value === undefined ? '' : ` <${spec.value}>`}`;
     const facts = [
@@ -181,7 +188,7 @@ export function helpText(usage: string, table: OptionTable): string {
     ].filter((fact) => fact !== '');
     return [left, `${spec.help}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}`] as const;
   });
-  rows.push(['--config <file>', 'JSON file with the same options, written in camelCase.'], ['--help', 'This text.']);
+  rows.push(['--config <file>', configHelp], ['--help', 'This text.']);
   const width = Math.max(...rows.map(([left]) => left.length));
   return `${usage.trimEnd()}\n\nOptions:\n${rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join('\n')}\n`;
 }

@@ -65,6 +65,10 @@ export class AdjRibIn {
     return this.#options.source;
   }
 
+  get filter(): RouteFilter {
+    return this.#options.filter;
+  }
+
   /** Another filter: what is there already is judged anew from what was received. */
   setFilter(filter: RouteFilter): void {
     this.#options = { ...this.#options, filter };

@@ -11,7 +11,7 @@
 import { asPathLength, countAsn, neighborAsOf } from '../wire/as-path.ts';
 import { AttributeCode, EXTENDED_LENGTH, MP_REACH_NEXT_HOP } from '../wire/attributes.ts';
 import { readUint16, readUint32 } from '../wire/bytes.ts';
-import { grow16, grow32, grow8 } from './columns.ts';
+import { grow8, grow16, grow32 } from './columns.ts';
 import { NextHops } from './next-hops.ts';
 import type { Source } from './source.ts';
 
@@ -167,6 +167,13 @@ export class AttributeStore {
     this.#rehash(this.#slots.length, inUse);
   }
 
+  /** Whether any set is of this source; exact right after a sweep. */
+  namesSource(source: number): boolean {
+    const free = new Set(this.#free);
+    for (let id = 1; id < this.end; id++) if (this.source[id] === source && !free.has(id)) return true;
+    return false;
+  }
+
   #seek(source: number, bytes: Uint8Array, from: number, to: number, hash: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -316,7 +323,8 @@ function hashBytes(source: number, bytes: Uint8Array, from: number, to: number):
   let hash = Math.imul(source + 1, 0x9e3779b1) ^ (to - from);
   let at = from;
   for (const last = to - 3; at < last; at += 4) {
-    const word = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
+    const word =
+      (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
     hash = Math.imul(hash ^ word, 0x85ebca6b);
     hash ^= hash >>> 15;
   }

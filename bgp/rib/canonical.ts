@@ -1,9 +1,9 @@
 // From the attributes of a received UPDATE to the canonical bytes that the attribute store keeps: 4-octet AS numbers with
 // AS4_PATH merged in (RFC 6793 §4.2.3), nothing malformed or meaningless, and the next hop where the family has it.
 
+import { type AsPathSegment, asPathLength, decodeAsPath, encodeAsPath } from '../wire/as-path.ts';
 import type { AttributeScan } from '../wire/attribute-scan.ts';
 import { AttributeCode, EXTENDED_LENGTH, MP_REACH_NEXT_HOP, OPTIONAL, TRANSITIVE } from '../wire/attributes.ts';
-import { type AsPathSegment, asPathLength, decodeAsPath, encodeAsPath } from '../wire/as-path.ts';
 import { concat, readUint16, uint32, writeUint16 } from '../wire/bytes.ts';
 import { AS_TRANS } from '../wire/message.ts';
 

@@ -35,8 +35,12 @@ export class CatchUp {
     return CatchUp.#sorted(adjOut, announced, false, onDone);
   }
 
-  static some(adjOut: Uint32Array, prefixes: ReadonlySet<number>): CatchUp {
-    return CatchUp.#sorted(adjOut, Uint32Array.from(prefixes), true, () => {});
+  static some(
+    adjOut: Uint32Array,
+    prefixes: ReadonlySet<number>,
+    onDone: (writer: UpdateWriter) => void = () => {},
+  ): CatchUp {
+    return CatchUp.#sorted(adjOut, Uint32Array.from(prefixes), true, onDone);
   }
 
   /** Counting sort by attribute set: linear, and the order within a set stays that of the ids. */

@@ -60,7 +60,10 @@ export const steps: readonly Step[] = [
     reason: 'lower LOCAL_PREF',
     keep: least((path, input) => -(input.store.localPref[attributesOf(path, input)] ?? 0)),
   },
-  { reason: 'learned from a peer, and there is an own route', keep: least((path, input) => (sourceOf(path, input).local ? 0 : 1)) },
+  {
+    reason: 'learned from a peer, and there is an own route',
+    keep: least((path, input) => (sourceOf(path, input).local ? 0 : 1)),
+  },
   {
     // RFC 9494 §4.2: least preferred of all.
     reason: 'long-lived stale',
@@ -123,7 +126,9 @@ function keepLowestAddress(candidates: IdList, input: DecisionInput): void {
   let best = 0;
   for (let i = 1; i < length; i++) if (compareAddresses(addressOf(i), addressOf(best)) < 0) best = i;
   const lowest = addressOf(best);
-  const survivors = ids.slice(0, length).filter((path) => compareAddresses(sourceOf(path, input).address, lowest) === 0);
+  const survivors = ids
+    .slice(0, length)
+    .filter((path) => compareAddresses(sourceOf(path, input).address, lowest) === 0);
   ids.set(survivors);
   candidates.length = survivors.length;
 }
@@ -185,7 +190,10 @@ export function chooseSeveral(prefix: number, input: DecisionInput, limit: numbe
   collectLeading(input.paths.heads[prefix] ?? 0, input);
   for (const step of steps) if (!step.tieBreak) step.keep(candidates, input);
   const equal = [...candidates.ids.subarray(0, candidates.length)].filter((path) => path !== best);
-  return [best, ...equal.sort((a, b) => compareAddresses(sourceOf(a, input).address, sourceOf(b, input).address))].slice(0, limit);
+  return [
+    best,
+    ...equal.sort((a, b) => compareAddresses(sourceOf(a, input).address, sourceOf(b, input).address)),
+  ].slice(0, limit);
 }
 
 export interface Explained {

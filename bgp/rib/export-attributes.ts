@@ -4,9 +4,9 @@
 // The bytes are copied attribute by attribute; few change. IPv4 with an IPv4 next hop leaves as attributes followed by
 // NLRI; everything else has its prefixes inside MP_REACH_NLRI, which RFC 7606 §5.1 wants first.
 
+import { AS_SEQUENCE, MAX_SEGMENT_ASNS } from '../wire/as-path.ts';
 import { flagsWhenPassedOn } from '../wire/attribute-scan.ts';
 import { AttributeCode, EXTENDED_LENGTH, MP_REACH_NEXT_HOP, OPTIONAL, TRANSITIVE } from '../wire/attributes.ts';
-import { AS_SEQUENCE, MAX_SEGMENT_ASNS } from '../wire/as-path.ts';
 import { readUint16, readUint32, writeUint16, writeUint32 } from '../wire/bytes.ts';
 import { AS_TRANS, toWireFamily } from '../wire/message.ts';
 import { type AttributeStore, DEFAULT_LOCAL_PREF, Trait } from './attribute-store.ts';
@@ -91,7 +91,11 @@ export class ExportAttributes {
         this.#header(TRANSITIVE, AttributeCode.nextHop, 4);
         return this.#append(this.#nextHopBytes, this.#nextHopFrom, this.#nextHopFrom + 4);
       case AttributeCode.localPref:
-        return this.#addWord(TRANSITIVE, code, treatment.draining ? 0 : (this.#store.localPref[id] ?? DEFAULT_LOCAL_PREF));
+        return this.#addWord(
+          TRANSITIVE,
+          code,
+          treatment.draining ? 0 : (this.#store.localPref[id] ?? DEFAULT_LOCAL_PREF),
+        );
       case AttributeCode.communities:
         return this.#addWord(OPTIONAL | TRANSITIVE, code, GRACEFUL_SHUTDOWN);
       case AttributeCode.originatorId:

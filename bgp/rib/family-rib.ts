@@ -6,7 +6,7 @@
 
 import type { AddressFamily } from '../settings.ts';
 import type { AttributeStore } from './attribute-store.ts';
-import { grow32, grow8, IdList } from './columns.ts';
+import { grow8, grow32, IdList } from './columns.ts';
 import { choose, type DecisionInput } from './decision.ts';
 import { Paths } from './paths.ts';
 import { Ipv4Prefixes, Ipv6Prefixes, type PrefixTable } from './prefixes.ts';
@@ -29,6 +29,8 @@ export class FamilyRib implements DecisionInput {
   count = 0;
   /** Told after each flush which prefixes were decided anew. */
   onDecided: ((changed: IdList) => void) | undefined;
+  /** Prefixes that somebody outside remembers by id. */
+  holds: (prefix: number) => boolean = () => false;
   readonly #dirty = new IdList();
   #isDirty: Uint8Array = new Uint8Array(1024);
 
@@ -142,7 +144,7 @@ export class FamilyRib implements DecisionInput {
     let used = 0;
     for (let prefix = 1; prefix < this.prefixes.end; prefix++) if (heads[prefix] !== 0) used++;
     if (used * 4 > this.prefixes.size * 3) return false;
-    this.prefixes.release((prefix) => heads[prefix] !== 0 || this.#isDirty[prefix] === 1);
+    this.prefixes.release((prefix) => heads[prefix] !== 0 || this.#isDirty[prefix] === 1 || this.holds(prefix));
     return true;
   }
 

@@ -2,8 +2,8 @@
 // stored set, so that all behind it goes on comparing numbers.
 
 import type { AddressFamily, Community, FilterOperation } from '../settings.ts';
-import { AttributeCode, EXTENDED_LENGTH, OPTIONAL, TRANSITIVE } from '../wire/attributes.ts';
 import { type AsPathSegment, decodeAsPath, encodeAsPath } from '../wire/as-path.ts';
+import { AttributeCode, EXTENDED_LENGTH, OPTIONAL, TRANSITIVE } from '../wire/attributes.ts';
 import { concat, readUint16, readUint32, readUint32List, uint16, uint32, uint32List } from '../wire/bytes.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import type { FilterRoute, FilterVerdict, RouteFilter } from './policy.ts';

@@ -2,7 +2,7 @@
 // whatever must be asked of the kernel is asked once per next hop.
 
 import { type Address, addressFromBytes } from '../../net/address.ts';
-import { grow32, grow8 } from './columns.ts';
+import { grow8, grow32 } from './columns.ts';
 
 export interface NextHop {
   readonly address: Address;

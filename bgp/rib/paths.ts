@@ -6,7 +6,7 @@
 // Path numbers are handed out in pages of 256, each belonging to one source, so a path knows its source by its page, and
 // a source's paths are its pages: losing a peer costs what that peer had.
 
-import { grow32, grow8 } from './columns.ts';
+import { grow8, grow32 } from './columns.ts';
 
 const PAGE_BITS = 8;
 const PAGE_SIZE = 1 << PAGE_BITS;
@@ -53,7 +53,8 @@ export class Paths {
     const { next, identifiers } = this;
     let path = this.heads[prefix] ?? 0;
     while (path !== 0) {
-      if (owners[path >>> PAGE_BITS] === source && (identifiers === undefined || identifiers[path] === identifier)) break;
+      if (owners[path >>> PAGE_BITS] === source && (identifiers === undefined || identifiers[path] === identifier))
+        break;
       path = next[path] ?? 0;
     }
     return path;

@@ -1,8 +1,8 @@
 // How the RIB asks a filter about a route. filter.ts compiles FilterSettings into this.
 
 import type { Prefix } from '../../net/prefix.ts';
-import type { LargeCommunity } from '../wire/attributes.ts';
 import type { AddressFamily, FilterOperation } from '../settings.ts';
+import type { LargeCommunity } from '../wire/attributes.ts';
 
 /** A route as filters see it. */
 export interface FilterRoute {

@@ -8,7 +8,7 @@
 
 import { type Address, addressFromBytes, addressToBytes, widthOf } from '../../net/address.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import { grow32, grow8 } from './columns.ts';
+import { grow8, grow32 } from './columns.ts';
 
 export interface PrefixTable {
   readonly family: 4 | 6;
@@ -173,7 +173,8 @@ export class Ipv4Prefixes extends HashedPrefixes implements PrefixTable {
 /** An address of up to 32 bits, with the bits beyond the length cleared. */
 function readMasked(bytes: Uint8Array, at: number, length: number): number {
   if (length > 24) {
-    const address = ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+    const address =
+      ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
     return (address & (-1 << (32 - length))) >>> 0;
   }
   if (length > 16) {

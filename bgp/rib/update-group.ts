@@ -34,6 +34,8 @@ export class Member {
   catchUp: CatchUp | undefined;
   /** Prefixes that changed while it was too slow. */
   behind: Set<number> | undefined;
+  /** What must follow once it is up to date. */
+  onDone: ((writer: UpdateWriter) => void) | undefined;
 
   constructor(source: number, outlet: Outlet) {
     this.source = source;
@@ -223,7 +225,9 @@ export class UpdateGroup {
     if (!member.behind) return undefined;
     const { behind } = member;
     member.behind = undefined;
-    return CatchUp.some(this.adjOut, behind);
+    const { onDone } = member;
+    member.onDone = undefined;
+    return CatchUp.some(this.adjOut, behind, onDone);
   }
 
   /** A few dozen KiB of a catch-up: prefixes of whole attribute sets. */
@@ -236,6 +240,52 @@ export class UpdateGroup {
       if (attributes !== 0 && !isOwn) this.#announce(writer, attributes, 0, this.#ids.length);
       else if (catchUp.withdraws) writer.withdraw(this.family, this.#prefixes, this.#ids.ids, 0, this.#ids.length);
     }
+  }
+
+  /** The attribute set announced to a member; 0: none. */
+  announcedOf(prefix: number, source: number): number {
+    const attributes = this.adjOut[prefix] ?? 0;
+    return attributes !== 0 && this.#exporter.sourceOf(attributes) === source ? 0 : attributes;
+  }
+
+  /** How many prefixes a member is announced. */
+  countFor(source: number): number {
+    let own = 0;
+    for (const attributes of this.adjOut) if (attributes !== 0 && this.#exporter.sourceOf(attributes) === source) own++;
+    return this.count - own;
+  }
+
+  /** Prefixes that a member has been sent, or will be. */
+  announcedTo(source: number): Set<number> {
+    const announced = new Set<number>();
+    for (let prefix = 1; prefix < this.adjOut.length; prefix++) {
+      const attributes = this.adjOut[prefix] ?? 0;
+      if (attributes !== 0 && this.#exporter.sourceOf(attributes) !== source) announced.add(prefix);
+    }
+    return announced;
+  }
+
+  /** Withdraws from a member what it had before and what this group does not announce. */
+  withdrawOthers(member: Member, had: ReadonlySet<number>): void {
+    this.#ids.clear();
+    for (const prefix of had) if ((this.adjOut[prefix] ?? 0) === 0) this.#ids.push(prefix);
+    this.#writer.address(-1);
+    this.#writer.withdraw(this.family, this.#prefixes, this.#ids.ids, 0, this.#ids.length);
+    for (const { bytes } of this.#writer.take()) member.outlet.write(bytes);
+  }
+
+  /** Writes something to a member behind all that it has still to be sent. */
+  finish(source: number, write: (writer: UpdateWriter) => void): void {
+    const member = this.#members.get(source);
+    if (!member) return;
+    if (member.catchUp || member.behind) {
+      member.behind ??= new Set();
+      member.onDone = write;
+      return;
+    }
+    this.#writer.address(-1);
+    write(this.#writer);
+    for (const { bytes } of this.#writer.take()) member.outlet.write(bytes);
   }
 
   /** Some member must still be told of prefixes that are gone, and knows them by their ids. */

@@ -1,10 +1,10 @@
 // Writes UPDATEs into slabs, back to back, so that what one turn has to say to a group of peers is a few long arrays that
 // all their connections share. A chunk is for all members of the group but at most one: the source of its routes.
 
+import type { AddressFamily } from '../settings.ts';
 import { AttributeCode, EXTENDED_LENGTH, OPTIONAL } from '../wire/attributes.ts';
 import { writeUint16 } from '../wire/bytes.ts';
 import { HEADER_LENGTH, MAX_MESSAGE_LENGTH, MessageType, toWireFamily } from '../wire/message.ts';
-import type { AddressFamily } from '../settings.ts';
 import type { ExportAttributes } from './export-attributes.ts';
 import type { PrefixTable } from './prefixes.ts';
 

@@ -95,7 +95,8 @@ export function decodeUpdate(body: Uint8Array, context: WireContext = plainConte
 
 const names = Object.keys(attributes).filter((name): name is AttributeName => name in attributes);
 
-function decodeAttributes(bytes: Uint8Array, scan: AttributeScan, context: WireContext): PathAttributes {
+/** The values of the attributes that a scan kept. */
+export function decodeAttributes(bytes: Uint8Array, scan: AttributeScan, context: WireContext): PathAttributes {
   const found: Partial<Record<AttributeName, unknown>> = {};
   for (const name of names) {
     const i = scan.indexOf(attributes[name].code);

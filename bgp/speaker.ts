@@ -1,0 +1,380 @@
+// The speaker: keeps peers, RIBs, listeners and the kernel's FIB as its settings say, and can tell about all of them.
+//
+//   configure(settings) ─► peers added, changed, removed; only what differs is touched
+//   connection accepted ─► the peer of its address, or one made from a listen range
+//   bytes came          ─► peers note changes ─► once per turn: Rib.flush() ─► UPDATEs, FIB
+//
+// One timer is armed for the earliest deadline of all sessions. speaker/ has the parts: peer.ts, fib-sync.ts, report.ts.
+
+import { type Address, formatAddress, type Ipv4 } from '../net/address.ts';
+import { type Prefix, prefixContains } from '../net/prefix.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Clock, Connection, Fib, Listener, Millis, Transport } from './edges.ts';
+import { Rib } from './rib/rib.ts';
+import type { FibSettings, ListenSettings, PeerSettings, SpeakerSettings } from './settings.ts';
+import { FibSync } from './speaker/fib-sync.ts';
+import { Peer, type PeerHost } from './speaker/peer.ts';
+import * as report from './speaker/report.ts';
+import { RestartWatch } from './speaker/restart-watch.ts';
+import type { PeerReport, RoutesReport, StatusReport, WhyReport } from './status.ts';
+import { encodeMessage } from './wire/codec.ts';
+import { CeaseSubcode, ErrorCode, notification } from './wire/notification.ts';
+
+export interface SpeakerOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Opens the kernel's table; left out, nothing is programmed and every next hop counts as reachable. */
+  readonly openFib?: (settings: FibSettings) => Promise<Fib>;
+  /** Runs the callback at the end of this turn of the event loop. */
+  readonly defer?: (callback: () => void) => void;
+}
+
+export class Speaker implements PeerHost {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly #options: SpeakerOptions;
+  readonly #defer: (callback: () => void) => void;
+  #settings: SpeakerSettings | undefined;
+  #rib: Rib | undefined;
+  readonly #peers = new Map<string, Peer>();
+  readonly #byAddress = new Map<Address, Peer>();
+  readonly #listeners = new Map<string, Listener>();
+  readonly #listenErrors = new Map<string, string>();
+  #fib: FibSync | undefined;
+  #fibKey = '';
+  #restart: RestartWatch | undefined;
+  #draining = false;
+  #flushWanted = false;
+  #timer: { readonly at: Millis; readonly disarm: () => void } | undefined;
+  #closed = false;
+
+  constructor(options: SpeakerOptions) {
+    this.#options = options;
+    this.transport = options.transport;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.#defer = options.defer ?? setImmediate;
+  }
+
+  // What peers need.
+
+  get rib(): Rib {
+    if (!this.#rib) throw new Error('the speaker is not configured');
+    return this.#rib;
+  }
+
+  get settings(): SpeakerSettings {
+    if (!this.#settings) throw new Error('the speaker is not configured');
+    return this.#settings;
+  }
+
+  get restarting(): boolean {
+    return this.#restart?.isOver === false;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  wantFlush(): void {
+    if (this.#flushWanted) return;
+    this.#flushWanted = true;
+    this.#defer(() => {
+      this.#flushWanted = false;
+      if (!this.#closed) this.#rib?.flush();
+    });
+  }
+
+  wantTimer(deadline: Millis): void {
+    if (this.#closed || (this.#timer && this.#timer.at <= deadline)) return;
+    this.#timer?.disarm();
+    const delay = Math.max(0, deadline - this.clock.now());
+    this.#timer = { at: deadline, disarm: this.clock.after(delay, () => this.#onTimer()) };
+  }
+
+  onProgress(_peer: Peer): void {
+    this.#restart?.check(this.clock.now(), this.#peers.values());
+  }
+
+  #onTimer(): void {
+    this.#timer = undefined;
+    const now = this.clock.now();
+    this.#restart?.check(now, this.#peers.values());
+    let earliest = this.#restart?.deadline ?? Infinity;
+    for (const peer of [...this.#peers.values()]) {
+      if ((peer.nextDeadline ?? Infinity) <= now) peer.onTimer(now);
+      earliest = Math.min(earliest, peer.nextDeadline ?? Infinity);
+    }
+    this.#dropIdleDynamicPeers();
+    if (earliest !== Infinity) this.wantTimer(earliest);
+  }
+
+  // Settings.
+
+  /** Makes the speaker be as told; to be called again with every change. */
+  configure(settings: SpeakerSettings): void {
+    const before = this.#settings;
+    this.#settings = settings;
+    if (!before || !this.#rib) this.#begin(settings);
+    else if (!hasSameIdentity(before, settings)) this.#beginAnew(settings);
+    this.#configureFib(settings);
+    this.#configurePeers(settings, before);
+    this.#configureListeners(settings);
+    this.rib.originate(settings.originate);
+    this.wantFlush();
+  }
+
+  #begin(settings: SpeakerSettings): void {
+    this.#rib = new Rib(
+      { routerId: settings.routerId, clusterId: settings.clusterId ?? settings.routerId },
+      settings.asn,
+    );
+    if (!settings.gracefulRestart) return;
+    this.#restart = new RestartWatch(this.clock.now(), settings.gracefulRestart.restartTimeSec, () =>
+      this.#onRestartOver(),
+    );
+    this.wantTimer(this.#restart.deadline);
+  }
+
+  /** Another AS or router id is another speaker: all sessions begin anew. */
+  #beginAnew(settings: SpeakerSettings): void {
+    for (const peer of this.#peers.values()) peer.stop(CeaseSubcode.otherConfigurationChange);
+    this.#peers.clear();
+    this.#byAddress.clear();
+    this.#fib?.close();
+    this.#fib = undefined;
+    this.#fibKey = '';
+    this.#rib = new Rib(
+      { routerId: settings.routerId, clusterId: settings.clusterId ?? settings.routerId },
+      settings.asn,
+    );
+  }
+
+  #onRestartOver(): void {
+    for (const peer of this.#peers.values()) {
+      peer.reconfigure(peer.settings);
+      peer.releaseEndOfRib();
+    }
+    this.#rib?.flush();
+    void this.#fib?.sweep();
+  }
+
+  #configureFib(settings: SpeakerSettings): void {
+    const key = JSON.stringify([settings.fib, settings.maxPaths], plainJson);
+    if (key === this.#fibKey) return;
+    this.#fibKey = key;
+    this.#fib?.close();
+    this.#fib = undefined;
+    const { openFib } = this.#options;
+    if (!settings.fib || !openFib) return;
+    const { fib, maxPaths } = settings;
+    openFib(fib).then(
+      (opened) => this.#startFib(key, new FibSync(opened, this.rib, fib, maxPaths, this.log)),
+      (error: unknown) => this.log.error({ error: String(error) }, 'the kernel routing table can not be used'),
+    );
+  }
+
+  #startFib(key: string, sync: FibSync): void {
+    if (this.#closed || key !== this.#fibKey) {
+      sync.close();
+      return;
+    }
+    this.#fib = sync;
+    sync.onWork = () => this.wantFlush();
+    void sync.start().then(() => {
+      this.wantFlush();
+      if (!this.restarting) this.#defer(() => void sync.sweep());
+    });
+  }
+
+  #configurePeers(settings: SpeakerSettings, before: SpeakerSettings | undefined): void {
+    const wanted = new Map(settings.peers.map((peer) => [peer.name, peer]));
+    for (const [name, peer] of [...this.#peers]) {
+      const next = wanted.get(name) ?? this.#dynamicSettings(name, peer);
+      if (!next || next.address !== peer.settings.address) this.#remove(name, peer, CeaseSubcode.peerDeconfigured);
+      else this.#change(peer, next, before);
+    }
+    for (const peer of settings.peers) if (!this.#peers.has(peer.name)) this.#add(peer);
+  }
+
+  #add(settings: PeerSettings): Peer {
+    const peer = new Peer(settings, this);
+    this.#peers.set(settings.name, peer);
+    this.#byAddress.set(settings.address, peer);
+    peer.start();
+    return peer;
+  }
+
+  #remove(name: string, peer: Peer, subcode: number): void {
+    peer.stop(subcode);
+    this.#peers.delete(name);
+    if (this.#byAddress.get(peer.settings.address) === peer) this.#byAddress.delete(peer.settings.address);
+  }
+
+  /** What changed decides what must happen: nothing, routes sent or judged anew, or another session. */
+  #change(peer: Peer, next: PeerSettings, before: SpeakerSettings | undefined): void {
+    const was = peer.settings;
+    if (isSame(was, next) && (!before || isSame(sessionPart(before), sessionPart(this.settings)))) return;
+    const needsReset = !isSame(openPart(was), openPart(next));
+    peer.reconfigure(next);
+    if (needsReset) {
+      peer.reset(CeaseSubcode.otherConfigurationChange);
+      return;
+    }
+    if (!isSame(was.importFilter, next.importFilter)) peer.applyImportFilter();
+    peer.applyTreatment();
+  }
+
+  /** RFC 8326: all routes go out as if this node were about to leave, which others then avoid. */
+  drain(on: boolean): void {
+    if (this.#draining === on) return;
+    this.#draining = on;
+    for (const peer of this.#peers.values()) peer.applyTreatment();
+  }
+
+  // Connections.
+
+  #configureListeners(settings: SpeakerSettings): void {
+    const wanted = new Map(settings.listen.map((listen) => [listenKey(listen), listen]));
+    for (const [key, listener] of [...this.#listeners]) {
+      if (wanted.has(key)) listener.updatePeers(settings.peers);
+      else {
+        listener.close();
+        this.#listeners.delete(key);
+      }
+    }
+    this.#listenErrors.clear();
+    for (const [key, listen] of wanted) if (!this.#listeners.has(key)) this.#listen(key, listen, settings.peers);
+  }
+
+  #listen(key: string, listen: ListenSettings, peers: readonly PeerSettings[]): void {
+    try {
+      this.#listeners.set(
+        key,
+        this.transport.listen(listen, peers, (connection) => this.#accept(connection)),
+      );
+    } catch (error) {
+      const where = `${formatAddress(listen.address)}:${listen.port}`;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#listenErrors.set(key, `${where}: ${reason}`);
+      this.log.error({ address: where, error: reason }, 'can not listen');
+    }
+  }
+
+  #accept(connection: Connection): void {
+    const peer = this.#byAddress.get(connection.remoteAddress) ?? this.#dynamicPeer(connection.remoteAddress);
+    if (peer) {
+      peer.accept(connection);
+      return;
+    }
+    this.log.info({ address: formatAddress(connection.remoteAddress) }, 'connection from an unknown address refused');
+    connection.setHandlers({ onBytes: () => {}, onDrain: () => {}, onClose: () => {} });
+    connection.write(encodeMessage(notification(ErrorCode.cease, CeaseSubcode.connectionRejected)));
+    connection.end();
+  }
+
+  #dynamicPeer(address: Address): Peer | undefined {
+    const template = this.settings.dynamicPeers.find(({ range }) => prefixContains(range, address));
+    if (!template) return undefined;
+    const { range: _range, asn = 0, ...rest } = template;
+    const name = `${template.name}:${formatAddress(address)}`;
+    return this.#add({ ...rest, name, address, asn, passive: true });
+  }
+
+  /** The settings that a dynamic peer would have now; undefined when its range is gone. */
+  #dynamicSettings(name: string, peer: Peer): PeerSettings | undefined {
+    const { address } = peer.settings;
+    const template = this.settings.dynamicPeers.find(
+      (one) => prefixContains(one.range, address) && name === `${one.name}:${formatAddress(address)}`,
+    );
+    if (!template) return undefined;
+    const { range: _range, asn = 0, ...rest } = template;
+    return { ...rest, name, address, asn, passive: true };
+  }
+
+  #dropIdleDynamicPeers(): void {
+    const { dynamicPeers, peers } = this.settings;
+    if (dynamicPeers.length === 0) return;
+    const configured = new Set(peers.map((peer) => peer.name));
+    for (const [name, peer] of [...this.#peers]) {
+      if (!configured.has(name) && peer.isGone) this.#remove(name, peer, CeaseSubcode.peerDeconfigured);
+    }
+  }
+
+  // Reports.
+
+  peers(): PeerReport[] {
+    return [...this.#peers.values()].map((peer) => report.peerReport(peer, this.#rib, this.clock.now()));
+  }
+
+  routes(query: report.RoutesQuery): RoutesReport {
+    return report.routesReport(query, this.rib, this.#peers);
+  }
+
+  /** Every path of a prefix with the step that decided, and whom it is sent to. */
+  why(prefix: Prefix): WhyReport {
+    return report.whyReport(prefix, this.rib, this.#peers, this.#fib);
+  }
+
+  fibReport(): StatusReport['fib'] {
+    const failures = (this.#fib?.failures ?? []).slice(0, 100);
+    return { routes: this.#fib?.routeCount ?? 0, failures: failures.map(report.fibFailure) };
+  }
+
+  /** Addresses that could not be listened on, and why. */
+  listenErrors(): string[] {
+    return [...this.#listenErrors.values()];
+  }
+
+  /** Resolves when the kernel has what the RIB says now. */
+  async settled(): Promise<void> {
+    this.#rib?.flush();
+    await this.#fib?.settled();
+  }
+
+  /** `abandon`: close without a word and leave the FIB, so that peers and kernel go on until we are back. */
+  async close({ abandon }: { readonly abandon: boolean }): Promise<void> {
+    if (this.#closed) return;
+    for (const listener of this.#listeners.values()) listener.close();
+    for (const peer of this.#peers.values()) {
+      if (abandon) peer.abandon();
+      else peer.stop(CeaseSubcode.administrativeShutdown);
+    }
+    this.#rib?.flush();
+    if (!abandon) await this.#fib?.settled();
+    this.#closed = true;
+    this.#timer?.disarm();
+    this.#fib?.close();
+  }
+}
+
+const listenKey = ({ address, port, device }: ListenSettings): string =>
+  `${formatAddress(address)} ${port} ${device ?? ''}`;
+
+const plainJson = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value);
+
+const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a, plainJson) === JSON.stringify(b, plainJson);
+
+const hasSameIdentity = (a: SpeakerSettings, b: SpeakerSettings): boolean => {
+  const clusterId = (settings: SpeakerSettings): Ipv4 => settings.clusterId ?? settings.routerId;
+  return a.routerId === b.routerId && a.asn === b.asn && clusterId(a) === clusterId(b);
+};
+
+/** What of the speaker's settings is said in OPEN. */
+const sessionPart = ({ gracefulRestart }: SpeakerSettings) => ({ gracefulRestart });
+
+/** What can not change while a session is up. Passwords can: the transport changes keys of live connections. */
+function openPart(peer: PeerSettings) {
+  const {
+    importFilter: _i,
+    exportFilter: _e,
+    password: _p,
+    nextHop: _n,
+    maxPrefixes: _m,
+    connectRetrySec: _c,
+    ...rest
+  } = peer;
+  return rest;
+}

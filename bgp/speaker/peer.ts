@@ -1,0 +1,556 @@
+// One peer: its session, its connections, and its ends of the RIBs.
+//
+//   connection bytes ─► MessageReader ─┬─ UPDATE ─────────► AdjRibIn
+//                                      └─ all else ─► step() ─► effects: connect, send, close, established, down …
+//
+// The session decides, this file carries out. An established session joins one update group per family.
+
+import type { Logger } from '../../runtime/log.ts';
+import type { Clock, Connection, Millis, Transport } from '../edges.ts';
+import { compileFilter } from '../filter.ts';
+import { createSession, nextDeadline, type Session, step } from '../fsm.ts';
+import type { AdjRibIn } from '../rib/adj-rib-in.ts';
+import type { Rib } from '../rib/rib.ts';
+import type { Source } from '../rib/source.ts';
+import type { UpdateGroup } from '../rib/update-group.ts';
+import type { UpdateWriter } from '../rib/update-writer.ts';
+import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
+import type { AddressFamily, PeerSettings, SpeakerSettings } from '../settings.ts';
+import { decodeNotification, decodeRouteRefresh, encodeMessage } from '../wire/codec.ts';
+import { fromWireFamily, MessageType, type NotificationMessage, toWireFamily } from '../wire/message.ts';
+import { MessageReader } from '../wire/message-reader.ts';
+import { CeaseSubcode, describeNotification } from '../wire/notification.ts';
+import { decodeOpen } from '../wire/open.ts';
+import { capabilitiesFor } from './capabilities.ts';
+import { treatmentFor } from './treatment-for.ts';
+
+/** What a peer needs of its speaker. */
+export interface PeerHost {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly rib: Rib;
+  readonly settings: SpeakerSettings;
+  /** RFC 4724: this speaker is back from a restart and has not heard everybody yet. */
+  readonly restarting: boolean;
+  readonly draining: boolean;
+  /** Something came: the RIBs are flushed at the end of this turn. */
+  wantFlush(): void;
+  /** A session's deadlines changed. */
+  wantTimer(deadline: Millis): void;
+  /** The peer sent all it has of a family, or never will. */
+  onProgress(peer: Peer): void;
+}
+
+interface LiveConnection {
+  readonly id: ConnectionId;
+  readonly connection: Connection;
+  readonly reader: MessageReader;
+}
+
+/** What an established session has. */
+interface Attachment {
+  readonly live: LiveConnection;
+  readonly negotiated: Negotiated;
+  readonly adjRibIn: AdjRibIn;
+  readonly groups: Map<AddressFamily, UpdateGroup>;
+  readonly endOfRibReceived: Set<AddressFamily>;
+  readonly since: Millis;
+}
+
+let lastConnectionId = 0;
+
+export class Peer {
+  settings: PeerSettings;
+  session: Session;
+  readonly #host: PeerHost;
+  readonly log: Logger;
+  readonly #connections = new Map<ConnectionId, LiveConnection>();
+  #dial: { cancel(): void } | undefined;
+  #attachment: Attachment | undefined;
+  /** Number of this peer among the route sources, while it may have routes. */
+  #source: number | undefined;
+  #about: Source | undefined;
+  /** Families whose stale routes are kept, and until when (RFC 4724 §4.2, RFC 9494). */
+  readonly #staleUntil = new Map<AddressFamily, Millis>();
+  /** Set when max-prefix closed the session. */
+  #overLimit = false;
+  messagesIn = 0;
+  messagesOut = 0;
+  /** An End-of-RIB that waits for the end of our own restart, by family. */
+  readonly #heldEndOfRib = new Set<AddressFamily>();
+  /** A connection attempt of this speaker's life has failed, or a session has come and gone. */
+  hasFailed = false;
+  #keepingAfterDown = false;
+
+  constructor(settings: PeerSettings, host: PeerHost) {
+    this.settings = settings;
+    this.#host = host;
+    this.log = host.log.child({ peer: settings.name });
+    this.session = createSession(this.#config(), host.clock.now());
+  }
+
+  #config() {
+    const { settings: ours, restarting } = this.#host;
+    return {
+      localAsn: this.settings.localAsn ?? ours.asn,
+      routerId: ours.routerId,
+      peerAsn: this.settings.asn === 0 ? undefined : this.settings.asn,
+      peer: this.settings,
+      capabilities: capabilitiesFor(ours, this.settings, restarting),
+    };
+  }
+
+  get source(): number | undefined {
+    return this.#source;
+  }
+
+  get negotiated(): Negotiated | undefined {
+    return this.#attachment?.negotiated;
+  }
+
+  get adjRibIn(): AdjRibIn | undefined {
+    return this.#attachment?.adjRibIn;
+  }
+
+  get groups(): ReadonlyMap<AddressFamily, UpdateGroup> {
+    return this.#attachment?.groups ?? new Map();
+  }
+
+  get queuedBytes(): number {
+    return this.#attachment?.live.connection.queuedBytes ?? 0;
+  }
+
+  get about(): Source | undefined {
+    return this.#about;
+  }
+
+  /** Families of the session, all of which the peer has sent completely. */
+  get isComplete(): boolean {
+    const attachment = this.#attachment;
+    return (
+      attachment !== undefined && attachment.negotiated.families.every((one) => attachment.endOfRibReceived.has(one))
+    );
+  }
+
+  /** Neither connected nor with routes: a dynamic peer like this may be forgotten. */
+  get isGone(): boolean {
+    return this.#connections.size === 0 && this.#staleUntil.size === 0;
+  }
+
+  start(): void {
+    this.handle({ kind: 'start' });
+  }
+
+  /** Ends the session for good or for a while; the peer's routes go. */
+  stop(subcode: number, text?: string): void {
+    this.handle({ kind: 'stop', subcode, ...(text === undefined ? {} : { text }) });
+    this.#forgetRoutes();
+  }
+
+  reset(subcode: number, text?: string, restartAfterMs = 0): void {
+    this.handle({ kind: 'stop', subcode, restartAfterMs, ...(text === undefined ? {} : { text }) });
+  }
+
+  abandon(): void {
+    this.#keepingAfterDown = true;
+    this.handle({ kind: 'abandon' });
+  }
+
+  /** Other capabilities or timers for the next OPEN. */
+  reconfigure(settings: PeerSettings): void {
+    this.settings = settings;
+    this.handle({ kind: 'configure', config: this.#config() });
+  }
+
+  /** Import filter changed: what was received is judged anew, without asking the peer. */
+  applyImportFilter(): void {
+    const { adjRibIn, negotiated } = this.#attachment ?? {};
+    if (!adjRibIn || !negotiated) return;
+    adjRibIn.setFilter(compileFilter(this.settings.importFilter, kindOf(negotiated)));
+    this.#host.wantFlush();
+  }
+
+  /** Export treatment changed: join the groups that fit now. */
+  applyTreatment(): void {
+    const attachment = this.#attachment;
+    const source = this.#source;
+    if (!attachment || source === undefined) return;
+    for (const [family, group] of attachment.groups) {
+      const treatment = this.#treatment(family, attachment);
+      const moved = this.#host.rib.move(source, group, attachment.live.connection, treatment);
+      attachment.groups.set(family, moved);
+    }
+  }
+
+  accept(connection: Connection): void {
+    const live = this.#adopt(connection);
+    this.handle({ kind: 'connected', connection: live.id, incoming: true });
+  }
+
+  handle(event: SessionEvent): void {
+    const { clock } = this.#host;
+    const result = step(this.session, event, clock.now(), clock.random());
+    if (result.session === this.session && result.effects.length === 0) return;
+    this.session = result.session;
+    for (const effect of result.effects) this.#carryOut(effect);
+    const deadline = this.nextDeadline;
+    if (deadline !== undefined) this.#host.wantTimer(deadline);
+  }
+
+  get nextDeadline(): Millis | undefined {
+    const own = Math.min(nextDeadline(this.session) ?? Infinity, ...this.#staleUntil.values());
+    return own === Infinity ? undefined : own;
+  }
+
+  onTimer(now: Millis): void {
+    if ((nextDeadline(this.session) ?? Infinity) <= now) this.handle({ kind: 'timer' });
+    for (const [family, until] of [...this.#staleUntil])
+      if (until <= now) this.#dropStale(family, 'restart time is over');
+  }
+
+  #carryOut(effect: SessionEffect): void {
+    switch (effect.kind) {
+      case 'connect':
+        return this.#connect();
+      case 'cancel-connect':
+        this.#dial?.cancel();
+        this.#dial = undefined;
+        return;
+      case 'send': {
+        this.messagesOut++;
+        this.#connections.get(effect.connection)?.connection.write(encodeMessage(effect.message));
+        return;
+      }
+      case 'close':
+        return this.#close(effect.connection, effect.abort === true);
+      case 'established':
+        return this.#attach(effect.connection, effect.negotiated);
+      case 'down':
+        return this.#detach(effect.reason, effect.keepRoutes);
+      case 'state': {
+        const reason = effect.reason ? { reason: describeDown(effect.reason) } : {};
+        this.log.info({ from: effect.from, to: effect.to, ...reason }, 'session state changed');
+        return;
+      }
+    }
+  }
+
+  #connect(): void {
+    this.#dial = this.#host.transport.connect(this.settings, (result) => {
+      this.#dial = undefined;
+      if ('error' in result) {
+        this.hasFailed = true;
+        this.handle({ kind: 'connect-failed', error: result.error });
+        this.#host.onProgress(this);
+        return;
+      }
+      const live = this.#adopt(result.connection);
+      this.handle({ kind: 'connected', connection: live.id, incoming: false });
+    });
+  }
+
+  #adopt(connection: Connection): LiveConnection {
+    const live: LiveConnection = { id: ++lastConnectionId, connection, reader: new MessageReader() };
+    this.#connections.set(live.id, live);
+    connection.setHandlers({
+      onBytes: (bytes) => this.#onBytes(live, bytes),
+      onDrain: () => this.#onDrain(live),
+      onClose: (error) => {
+        if (!this.#connections.delete(live.id)) return;
+        this.handle({ kind: 'closed', connection: live.id, error });
+      },
+    });
+    return live;
+  }
+
+  #close(id: ConnectionId, abort: boolean): void {
+    const live = this.#connections.get(id);
+    if (!live) return;
+    this.#connections.delete(id);
+    if (abort) live.connection.destroy();
+    else live.connection.end();
+  }
+
+  #onBytes(live: LiveConnection, bytes: Uint8Array): void {
+    let heard = false;
+    const refused = live.reader.feed(bytes, (type, buffer, from, to) => {
+      this.messagesIn++;
+      if (type === MessageType.update && this.#attachment?.live === live) {
+        heard = true;
+        const error = this.#attachment.adjRibIn.receive(buffer, from, to);
+        if (error) this.handle({ kind: 'refused', connection: live.id, notification: error });
+      } else this.#onMessage(live, type, buffer.subarray(from, to));
+      return this.#connections.has(live.id);
+    });
+    if (refused) this.handle({ kind: 'refused', connection: live.id, notification: refused });
+    if (!heard) return;
+    this.handle({ kind: 'heard', connection: live.id });
+    this.#host.wantFlush();
+    if (this.settings.maxPrefixes) this.#checkLimit();
+  }
+
+  #onMessage(live: LiveConnection, type: number, body: Uint8Array): void {
+    const connection = live.id;
+    switch (type) {
+      case MessageType.open: {
+        const result = decodeOpen(body);
+        if (result.kind === 'open') this.handle({ kind: 'open', connection, open: result.open });
+        else this.handle({ kind: 'refused', connection, notification: result.notification });
+        return;
+      }
+      case MessageType.keepalive:
+        return this.handle({ kind: 'keepalive', connection });
+      case MessageType.notification:
+        return this.handle({ kind: 'notification', connection, notification: decodeNotification(body) });
+      case MessageType.routeRefresh:
+        this.handle({ kind: 'heard', connection });
+        return this.#onRouteRefresh(live, body);
+      default:
+        // An UPDATE before the session is up: the state machine says what is wrong with that.
+        return this.handle({ kind: 'heard', connection });
+    }
+  }
+
+  /** RFC 2918 §4, RFC 7313 §4. */
+  #onRouteRefresh(live: LiveConnection, body: Uint8Array): void {
+    const { afi, safi, subtype } = decodeRouteRefresh(body);
+    const family = fromWireFamily(afi, safi);
+    const attachment = this.#attachment;
+    if (attachment?.live !== live || !family || this.#source === undefined) return;
+    switch (subtype) {
+      case 0:
+        return this.#sendAgain(family, attachment);
+      case 1:
+        if (attachment.negotiated.enhancedRouteRefresh) this.#host.rib.markStale(this.#source, family);
+        return;
+      case 2:
+        if (!attachment.negotiated.enhancedRouteRefresh) return;
+        this.#host.rib.dropStale(this.#source, family);
+        return this.#host.wantFlush();
+    }
+  }
+
+  #sendAgain(family: AddressFamily, { groups, negotiated, live }: Attachment): void {
+    const group = groups.get(family);
+    const member = this.#source === undefined ? undefined : group?.members.get(this.#source);
+    if (!group || !member) return;
+    const mark = (subtype: number): Uint8Array =>
+      encodeMessage({ kind: 'route-refresh', ...toWireFamily(family), subtype });
+    if (negotiated.enhancedRouteRefresh) live.connection.write(mark(1));
+    group.dump(member, (writer) => {
+      if (negotiated.enhancedRouteRefresh) writer.raw(mark(2));
+    });
+  }
+
+  #onDrain(live: LiveConnection): void {
+    const attachment = this.#attachment;
+    if (attachment?.live !== live || this.#source === undefined) return;
+    for (const group of attachment.groups.values()) {
+      const member = group.members.get(this.#source);
+      if (member) group.pump(member);
+    }
+  }
+
+  #attach(id: ConnectionId, negotiated: Negotiated): void {
+    const live = this.#connections.get(id);
+    if (!live) return;
+    const { rib, clock } = this.#host;
+    live.reader.extended = negotiated.extendedMessage;
+    const { connection } = live;
+    rib.addOwnAddress(connection.localAddress);
+    const source = this.#enlist(connection, negotiated);
+    const adjRibIn = rib.open(source.index, source.about, {
+      context: {
+        fourOctetAs: negotiated.fourOctetAs,
+        external: source.about.external,
+        addPathIpv4: negotiated.addPathReceive.includes('ipv4-unicast'),
+        addPathIpv6: negotiated.addPathReceive.includes('ipv6-unicast'),
+      },
+      families: negotiated.families,
+      extendedNextHop: negotiated.extendedNextHop,
+      importFilter: compileFilter(this.settings.importFilter, kindOf(negotiated)),
+      onEndOfRib: (family) => this.#onEndOfRib(family),
+    });
+    const attachment: Attachment = {
+      live,
+      negotiated,
+      adjRibIn,
+      groups: new Map(),
+      endOfRibReceived: new Set(),
+      since: clock.now(),
+    };
+    this.#attachment = attachment;
+    this.#settleStale(negotiated);
+    for (const family of negotiated.families) {
+      const treatment = this.#treatment(family, attachment);
+      const group = rib.join(source.index, connection, treatment, (writer) => this.#endOfRib(family, writer));
+      attachment.groups.set(family, group);
+    }
+    this.#host.wantFlush();
+    this.#host.onProgress(this);
+  }
+
+  #treatment(family: AddressFamily, { live, negotiated }: Attachment) {
+    const { settings, draining } = this.#host;
+    return treatmentFor(family, { settings, draining, peer: this.settings, negotiated, connection: live.connection });
+  }
+
+  /** Initial routes are out. While this speaker restarts, its promise of completeness has to wait (RFC 4724 §4.1). */
+  #endOfRib(family: AddressFamily, writer: UpdateWriter): void {
+    if (this.#host.restarting) this.#heldEndOfRib.add(family);
+    else writer.endOfRib(family);
+  }
+
+  /** The restart is over: everything that we have is what we say. */
+  releaseEndOfRib(): void {
+    const attachment = this.#attachment;
+    const source = this.#source;
+    for (const family of this.#heldEndOfRib) {
+      const group = attachment?.groups.get(family);
+      if (group && source !== undefined) group.finish(source, (writer) => writer.endOfRib(family));
+    }
+    this.#heldEndOfRib.clear();
+  }
+
+  /** The peer's number as a route source; a new one when what routes mean has changed since it had routes here. */
+  #enlist(connection: Connection, negotiated: Negotiated): { readonly index: number; readonly about: Source } {
+    const { sources } = this.#host.rib;
+    const about: Source = {
+      name: this.settings.name,
+      local: false,
+      external: negotiated.peerAsn !== negotiated.localAsn,
+      client: this.settings.routeReflectorClient,
+      asn: negotiated.peerAsn,
+      routerId: negotiated.peerRouterId,
+      address: connection.remoteAddress,
+      fourOctetAs: negotiated.fourOctetAs,
+      localAsn: negotiated.localAsn,
+      allowedOwnAsns: this.settings.allowedOwnAsns,
+    };
+    const same = this.#about !== undefined && isSameSource(this.#about, about);
+    if (this.#source !== undefined && !same) this.#forgetRoutes();
+    this.#source ??= sources.add(about);
+    this.#about = about;
+    return { index: this.#source, about };
+  }
+
+  /** RFC 4724 §4.2: the peer is back; families for which it kept nothing are swept now, others when it has sent all. */
+  #settleStale(negotiated: Negotiated): void {
+    for (const family of [...this.#staleUntil.keys()]) {
+      const forwarding = negotiated.gracefulRestart?.families.get(family) ?? false;
+      if (!forwarding || !negotiated.families.includes(family))
+        this.#dropStale(family, 'the peer kept no forwarding state');
+    }
+  }
+
+  #onEndOfRib(family: AddressFamily): void {
+    this.#attachment?.endOfRibReceived.add(family);
+    if (this.#staleUntil.has(family)) this.#dropStale(family, 'End-of-RIB');
+    this.log.debug({ family }, 'End-of-RIB received');
+    this.#host.onProgress(this);
+  }
+
+  #dropStale(family: AddressFamily, reason: string): void {
+    this.#staleUntil.delete(family);
+    if (this.#source === undefined) return;
+    this.log.info({ family, reason }, 'stale routes removed');
+    this.#host.rib.dropStale(this.#source, family);
+    this.#host.wantFlush();
+  }
+
+  #detach(reason: DownReason, keepRoutes: boolean): void {
+    const attachment = this.#attachment;
+    this.#attachment = undefined;
+    this.#heldEndOfRib.clear();
+    this.hasFailed = true;
+    if (!attachment || this.#source === undefined) return;
+    for (const group of attachment.groups.values()) this.#host.rib.leave(this.#source, group);
+    const kept = keepRoutes ? attachment.negotiated.gracefulRestart?.families : undefined;
+    for (const family of attachment.negotiated.families) {
+      if (this.#keepingAfterDown) continue;
+      if (kept?.has(family)) this.#keepStale(family, attachment.negotiated);
+      else this.#host.rib.drop(this.#source, [family]);
+    }
+    this.log.info({ reason: describeDown(reason), keptFamilies: [...(kept?.keys() ?? [])] }, 'session ended');
+    this.#host.wantFlush();
+    this.#host.onProgress(this);
+  }
+
+  #keepStale(family: AddressFamily, { gracefulRestart }: Negotiated): void {
+    if (this.#source === undefined || !gracefulRestart) return;
+    const { rib, clock } = this.#host;
+    // What is stale from before goes: a peer that restarts twice has only once promised it.
+    if (this.#staleUntil.has(family)) rib.dropStale(this.#source, family);
+    rib.markStale(this.#source, family);
+    const asked = gracefulRestart.restartTimeSec;
+    const seconds = Math.min(asked, this.settings.maxRestartTimeSec ?? asked);
+    this.#staleUntil.set(family, clock.now() + seconds * 1000);
+    this.#host.wantTimer(clock.now() + seconds * 1000);
+  }
+
+  #forgetRoutes(): void {
+    this.#staleUntil.clear();
+    if (this.#source === undefined) return;
+    this.#host.rib.retire(this.#source);
+    this.#source = undefined;
+    this.#about = undefined;
+    this.#host.wantFlush();
+  }
+
+  /** RFC 4486, Cease/1. */
+  #checkLimit(): void {
+    const { maxPrefixes } = this.settings;
+    const source = this.#source;
+    if (!maxPrefixes || source === undefined || this.#overLimit) return;
+    const count = this.routeCount;
+    if (count <= maxPrefixes.limit) return;
+    this.log.warn({ count, limit: maxPrefixes.limit }, 'more prefixes than allowed');
+    const { restartAfterSec } = maxPrefixes;
+    const again = restartAfterSec === undefined ? {} : { restartAfterMs: restartAfterSec * 1000 };
+    this.handle({ kind: 'stop', subcode: CeaseSubcode.maximumPrefixes, ...again });
+  }
+
+  /** Routes received and held, all families. */
+  get routeCount(): number {
+    const { rib } = this.#host;
+    const source = this.#source;
+    if (source === undefined) return 0;
+    return this.settings.families.reduce((sum, family) => sum + rib.family(family).paths.countOf(source), 0);
+  }
+}
+
+export const kindOf = (negotiated: Negotiated): 'ebgp' | 'ibgp' =>
+  negotiated.peerAsn === negotiated.localAsn ? 'ibgp' : 'ebgp';
+
+const isSameSource = (a: Source, b: Source): boolean =>
+  a.external === b.external &&
+  a.asn === b.asn &&
+  a.localAsn === b.localAsn &&
+  a.routerId === b.routerId &&
+  a.client === b.client &&
+  a.fourOctetAs === b.fourOctetAs &&
+  a.allowedOwnAsns === b.allowedOwnAsns;
+
+/** One line for people. */
+export function describeDown(reason: DownReason): string {
+  const notice = (message: NotificationMessage): string => describeNotification(message);
+  switch (reason.kind) {
+    case 'stopped':
+      return 'administratively stopped';
+    case 'closed':
+      return reason.error === undefined ? 'the peer closed the connection' : `connection lost: ${reason.error}`;
+    case 'connect-failed':
+      return `connection failed: ${reason.error}`;
+    case 'hold-timer-expired':
+      return 'nothing heard for the hold time';
+    case 'send-hold-timer-expired':
+      return `the peer took nothing for ${Math.round(reason.afterMs / 1000)} s`;
+    case 'notification-sent':
+      return `we sent ${notice(reason.notification)}${reason.problem ? `: ${reason.problem}` : ''}`;
+    case 'notification-received':
+      return `the peer sent ${notice(reason.notification)}`;
+    case 'replaced':
+      return 'the peer opened a new connection';
+  }
+}

@@ -1,0 +1,48 @@
+// How a peer's routes go out, from its settings and what its session negotiated.
+
+import type { Address } from '../../net/address.ts';
+import type { Connection } from '../edges.ts';
+import { compileFilter } from '../filter.ts';
+import { ownNextHopBytes } from '../rib/rib.ts';
+import type { Treatment } from '../rib/treatment.ts';
+import type { Negotiated } from '../session-types.ts';
+import type { AddressFamily, PeerSettings, SpeakerSettings } from '../settings.ts';
+import { MAX_EXTENDED_MESSAGE_LENGTH, MAX_MESSAGE_LENGTH } from '../wire/message.ts';
+
+export interface TreatmentInput {
+  readonly settings: SpeakerSettings;
+  readonly draining: boolean;
+  readonly peer: PeerSettings;
+  readonly negotiated: Negotiated;
+  readonly connection: Pick<Connection, 'localAddress'>;
+}
+
+export function treatmentFor(family: AddressFamily, input: TreatmentInput): Treatment {
+  const { settings, draining, peer, negotiated, connection } = input;
+  const external = negotiated.peerAsn !== negotiated.localAsn;
+  return {
+    family,
+    external,
+    client: peer.routeReflectorClient,
+    localAsn: negotiated.localAsn,
+    clusterId: settings.clusterId ?? settings.routerId,
+    nextHop: peer.nextHop,
+    ownNextHop: ownNextHopBytes(ownNextHop(family, connection.localAddress, peer)),
+    fourOctetAs: negotiated.fourOctetAs,
+    addPath: negotiated.addPathSend.includes(family),
+    maxMessageLength: negotiated.extendedMessage ? MAX_EXTENDED_MESSAGE_LENGTH : MAX_MESSAGE_LENGTH,
+    longLived: negotiated.longLivedStaleSec.has(family),
+    draining,
+    filter: compileFilter(peer.exportFilter, external ? 'ebgp' : 'ibgp'),
+    filterKey: JSON.stringify(peer.exportFilter, (_key, value: unknown) =>
+      typeof value === 'bigint' ? `${value}n` : value,
+    ),
+  };
+}
+
+/** Our address for next hop self; IPv6 routes over an IPv4 session get the IPv4-mapped form of it (RFC 4798 §2). */
+function ownNextHop(family: AddressFamily, localAddress: Address, peer: PeerSettings): Address[] {
+  if (family === 'ipv4-unicast') return [localAddress];
+  if (typeof localAddress === 'bigint') return [localAddress];
+  return [peer.ownIpv6Address ?? 0xffff00000000n + BigInt(localAddress)];
+}
