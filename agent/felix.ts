@@ -42,7 +42,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   const netlink = new Rtnetlink();
   const dataplane = new Dataplane({ nft, netlink, writeSwitches: writeSysctlsIfPresent, log });
   const monitor = new Monitor({
-    watch: ['links', 'routes', 'nftables'],
+    watch: ['links', 'addresses', 'routes', 'nftables'],
     ignoreRouteProtocols: [bgpRouteProtocol],
     onEvents: (events) => dataplane.onKernelEvents(events),
   });

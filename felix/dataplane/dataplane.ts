@@ -12,6 +12,7 @@
 import type { MonitorEvent } from '../../linux/monitor.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
 import type { NftClient } from '../../linux/nftables.ts';
+import type { Address } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
 import { parseTable } from '../nft/listing.ts';
@@ -24,7 +25,7 @@ import { DesiredTable } from './table.ts';
 
 export interface DataplaneOptions {
   readonly nft: NftClient;
-  readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes'>;
+  readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes' | 'addresses'>;
   /** Writes kernel switches; false when one does not exist. */
   readonly writeSwitches: (values: Readonly<Record<string, number>>) => boolean;
   readonly log: Logger;
@@ -39,6 +40,7 @@ export interface DataplaneStatus {
   readonly backend: NftClient['backend'];
   readonly endpoints: number;
   readonly endpointsProgrammed: number;
+  readonly hostEndpoints: number;
   readonly policies: number;
   readonly ipSets: number;
   readonly routes: number;
@@ -67,6 +69,7 @@ export class Dataplane {
   /** The kernel's table may be other than we think. */
   private tableUnknown = true;
   private routesUnknown = true;
+  private interfacesUnknown = true;
   private applying: Promise<void> | undefined;
   private wanted = false;
   private timer: NodeJS.Timeout | undefined;
@@ -118,7 +121,12 @@ export class Dataplane {
           break;
         case 'link':
         case 'link-removed':
+          if (!this.table.isWorkloadInterface(event.link.name)) this.noteInterfaces();
           this.noteLink(event);
+          break;
+        case 'address':
+        case 'address-removed':
+          this.noteInterfaces();
           break;
         default:
           if (this.routes.onEvent(event)) this.schedule(0);
@@ -130,6 +138,7 @@ export class Dataplane {
   requestResync(): void {
     this.tableUnknown = true;
     this.routesUnknown = true;
+    this.interfacesUnknown = true;
     this.schedule(0);
   }
 
@@ -213,6 +222,7 @@ export class Dataplane {
       this.routesUnknown = false;
       this.routes.resync();
     }
+    if (this.interfacesUnknown && this.table.needsInterfaces) this.readInterfaces();
     const changes = this.table.render();
     this.renderRoutes(changes);
     for (const { before, after } of changes) if (before && !after) this.awaiting.forget(before.id);
@@ -223,6 +233,16 @@ export class Dataplane {
     failures.push(...this.routes.addMissing());
     this.awaiting.check((id) => this.explain(id, 0) === undefined);
     return failures;
+  }
+
+  private readInterfaces(): void {
+    this.interfacesUnknown = false;
+    const names = new Map(this.options.netlink.links().map((link) => [link.index, link.name]));
+    const interfaces = new Map<string, Address[]>([...names.values()].map((name) => [name, []]));
+    for (const { interfaceIndex, address } of this.options.netlink.addresses()) {
+      interfaces.get(names.get(interfaceIndex) ?? '')?.push(address);
+    }
+    this.table.setInterfaces(interfaces);
   }
 
   private async readTable(): Promise<void> {
@@ -283,6 +303,11 @@ export class Dataplane {
       this.options.writeSwitches(workloadSwitches(name));
       this.switched.add(name);
     }
+  }
+
+  private noteInterfaces(): void {
+    this.interfacesUnknown = true;
+    if (this.table.needsInterfaces) this.schedule(0);
   }
 
   private noteLink(event: Extract<MonitorEvent, { kind: 'link' | 'link-removed' }>): void {

@@ -11,6 +11,7 @@ import { mergePrefixes } from '../rules/ranges.ts';
 import { dispatchMap, sets } from '../rules/static.ts';
 import { type RenderedTiers, renderTiers, type TiersSource } from '../rules/tiers.ts';
 import type { Policies } from './policies.ts';
+import type { SharedChains } from './shared-chains.ts';
 
 const directions = ['ingress', 'egress'] as const;
 
@@ -39,16 +40,15 @@ export class Endpoints {
   private readonly states = new Map<WorkloadId, EndpointState>();
   private readonly lists = new Map<string, PolicyList>();
   private readonly listsByOwner = new Map<string, Set<string>>();
-  /** Chains and counters are shared: how many lists use each. */
-  private readonly chainUses = new Map<string, number>();
-  private readonly counterUses = new Map<string, number>();
+  private readonly shared: SharedChains;
   /** Who an interface belongs to: the one that came last. */
   private readonly interfaces = new Map<string, WorkloadId>();
   private readonly received = new Map<WorkloadId, CalcWorkload | undefined>();
 
-  constructor(ruleset: Ruleset, policies: Policies) {
+  constructor(ruleset: Ruleset, policies: Policies, shared: SharedChains) {
     this.ruleset = ruleset;
     this.policies = policies;
+    this.shared = shared;
   }
 
   /** Undefined: gone. */
@@ -168,7 +168,7 @@ export class Endpoints {
       lists?.delete(key);
       if (lists?.size === 0) this.listsByOwner.delete(owner);
     }
-    for (const tiers of list.rendered.values()) this.release(tiers);
+    for (const tiers of list.rendered.values()) this.shared.release(tiers);
   }
 
   private renderList(key: string, config: RulesConfig): void {
@@ -177,33 +177,17 @@ export class Endpoints {
     const before = list.rendered;
     const rendered = new Map<Direction, RenderedTiers>();
     for (const direction of directions) {
-      const shapes = {
-        policy: (id: string) => this.policies.shape({ kind: 'policy', id }, direction),
-        profileHasRules: (id: string) => this.policies.shape({ kind: 'profile', id }, direction).hasRules,
-      };
-      const tiers = renderTiers(direction, list.source, shapes, config);
-      this.retain(tiers);
+      const tiers = renderTiers(direction, list.source, this.policies.shapesIn(direction), config);
+      this.shared.retain(tiers);
       rendered.set(direction, tiers);
     }
     list.rendered = rendered;
-    for (const tiers of before.values()) this.release(tiers);
+    for (const tiers of before.values()) this.shared.release(tiers);
     for (const id of list.users) {
       const interfaceName = this.states.get(id)?.workload.interfaceName;
       if (interfaceName !== undefined && this.interfaces.get(interfaceName) === id)
         this.putDispatch(interfaceName, key);
     }
-  }
-
-  private retain(tiers: RenderedTiers): void {
-    for (const name of tiers.counters) if (increment(this.counterUses, name) === 1) this.ruleset.addCounter(name);
-    for (const chain of tiers.chains) {
-      if (increment(this.chainUses, chain.name) === 1) this.ruleset.setChain(chain);
-    }
-  }
-
-  private release(tiers: RenderedTiers): void {
-    for (const { name } of tiers.chains) if (decrement(this.chainUses, name) === 0) this.ruleset.deleteChain(name);
-    for (const name of tiers.counters) if (decrement(this.counterUses, name) === 0) this.ruleset.deleteCounter(name);
   }
 }
 
@@ -234,17 +218,4 @@ function sourceKeys(workload: CalcWorkload): [set: string, key: string][] {
     }
   }
   return keys;
-}
-
-function increment(uses: Map<string, number>, name: string): number {
-  const count = (uses.get(name) ?? 0) + 1;
-  uses.set(name, count);
-  return count;
-}
-
-function decrement(uses: Map<string, number>, name: string): number {
-  const count = (uses.get(name) ?? 0) - 1;
-  if (count > 0) uses.set(name, count);
-  else uses.delete(name);
-  return count;
 }

@@ -1,12 +1,12 @@
 // Policies and profiles in the table: their chains, lookup maps and counters.
 
-import type { CalcPolicy, CalcProfile, CalcRule, IpSetId, PolicyId } from '../calc/output.ts';
+import type { CalcPolicy, CalcProfile, IpSetId, PolicyId } from '../calc/output.ts';
 import type { Ruleset } from '../nft/ruleset.ts';
 import type { RulesConfig } from '../rules/config.ts';
 import type { SetParts } from '../rules/match.ts';
 import { type Direction, policyChain, profileChain } from '../rules/names.ts';
 import { type ChainSource, type RenderedChain, renderRules } from '../rules/policy.ts';
-import type { PolicyShape } from '../rules/tiers.ts';
+import type { PolicyShape, TierShapes } from '../rules/tiers.ts';
 
 const directions = ['ingress', 'egress'] as const;
 
@@ -50,6 +50,14 @@ export class Policies {
     return { hasRules: rendered !== undefined, canPass: rendered?.canPass ?? false, staged: state.staged };
   }
 
+  /** The same, as a rendering of tiers asks for it. */
+  shapesIn(direction: Direction): TierShapes {
+    return {
+      policy: (id) => this.shape({ kind: 'policy', id }, direction),
+      profileHasRules: (id) => this.shape({ kind: 'profile', id }, direction).hasRules,
+    };
+  }
+
   get size(): number {
     return this.states.size;
   }
@@ -89,7 +97,8 @@ export class Policies {
     for (const direction of directions) {
       const rules = source[direction];
       if (rules.length > 0) {
-        const chain = renderRules(chainSource(owner, direction, rules, staged), this.parts, config);
+        const stage = 'stage' in source ? source.stage : undefined;
+        const chain = renderRules(chainSource(owner, direction, { rules, staged, stage }), this.parts, config);
         rendered.set(direction, chain);
         this.put(chain);
       }
@@ -141,9 +150,13 @@ export class Policies {
   }
 }
 
-function chainSource(owner: RuleOwner, direction: Direction, rules: readonly CalcRule[], staged: boolean): ChainSource {
+function chainSource(
+  owner: RuleOwner,
+  direction: Direction,
+  given: Pick<ChainSource, 'rules' | 'staged' | 'stage'>,
+): ChainSource {
   const name = owner.kind === 'policy' ? policyChain(direction, owner.id) : profileChain(direction, owner.id);
-  return { name, rules, staged, owner: owner.id };
+  return { name, owner: owner.id, ...given };
 }
 
 function setsUsedBy(source: CalcPolicy | CalcProfile): Set<IpSetId> {

@@ -9,15 +9,19 @@ import { Ruleset } from '../nft/ruleset.ts';
 import { type RulesConfig, rulesConfig } from '../rules/config.ts';
 import { dropCounters, sets, staticChains } from '../rules/static.ts';
 import { type EndpointChange, Endpoints } from './endpoints.ts';
+import { HostEndpoints, type Interfaces } from './host-endpoints.ts';
 import { IpSets } from './ip-sets.ts';
 import { NatOutgoing } from './nat.ts';
 import { Policies } from './policies.ts';
+import { SharedChains } from './shared-chains.ts';
 
 export class DesiredTable {
   readonly ruleset = new Ruleset();
   private readonly ipSets = new IpSets(this.ruleset);
   private readonly policies = new Policies(this.ruleset, (id) => this.ipSets.parts(id));
-  private readonly endpoints = new Endpoints(this.ruleset, this.policies);
+  private readonly shared = new SharedChains(this.ruleset);
+  private readonly endpoints = new Endpoints(this.ruleset, this.policies, this.shared);
+  private readonly hostEndpoints = new HostEndpoints(this.ruleset, this.policies, this.shared);
   private readonly nat = new NatOutgoing(this.ruleset);
   private config: RulesConfig = rulesConfig();
   private configChanged = false;
@@ -55,6 +59,12 @@ export class DesiredTable {
       case 'workload-removed':
         this.endpoints.receive(update.id, undefined);
         break;
+      case 'host-endpoint':
+        this.hostEndpoints.put(update.hostEndpoint);
+        break;
+      case 'host-endpoint-removed':
+        this.hostEndpoints.delete(update.id);
+        break;
       case 'pool':
         this.nat.putPool(update.pool);
         break;
@@ -79,14 +89,25 @@ export class DesiredTable {
   render(): EndpointChange[] {
     const changedSets = this.ipSets.render();
     let reshaped = this.policies.render(changedSets, this.config);
-    if (this.configChanged) {
+    const { configChanged } = this;
+    if (configChanged) {
       this.configChanged = false;
       this.renderStatic();
       reshaped = new Set([...reshaped, ...this.policies.renderAll(this.config)]);
       this.endpoints.renderAll(this.config);
     }
     this.nat.render();
+    this.hostEndpoints.render(configChanged || reshaped.size > 0, this.config);
     return this.endpoints.render(reshaped, this.config);
+  }
+
+  /** Host endpoints may be given by an interface's address. */
+  get needsInterfaces(): boolean {
+    return this.hostEndpoints.size > 0;
+  }
+
+  setInterfaces(interfaces: Interfaces): void {
+    this.hostEndpoints.setInterfaces(interfaces);
   }
 
   isWorkloadInterface(name: string): boolean {
@@ -106,8 +127,18 @@ export class DesiredTable {
     return this.endpoints.workloads();
   }
 
-  counts(): { readonly endpoints: number; readonly policies: number; readonly ipSets: number } {
-    return { endpoints: this.endpoints.size, policies: this.policies.size, ipSets: this.ipSets.size };
+  counts(): {
+    readonly endpoints: number;
+    readonly hostEndpoints: number;
+    readonly policies: number;
+    readonly ipSets: number;
+  } {
+    return {
+      endpoints: this.endpoints.size,
+      hostEndpoints: this.hostEndpoints.size,
+      policies: this.policies.size,
+      ipSets: this.ipSets.size,
+    };
   }
 
   private receiveConfig(parameters: Readonly<Record<string, string>>): void {

@@ -1,5 +1,7 @@
 // What of the Felix parameters shapes the rules.
 
+import { type Prefix, parsePrefixOrAddress } from '../../net/prefix.ts';
+
 /** Values are as they stand in rule texts. */
 export interface RulesConfig {
   /** Interfaces of workloads begin so: ["cali"]. */
@@ -11,6 +13,10 @@ export interface RulesConfig {
   readonly passMark: string;
   /** All bits but the pass mark's. */
   readonly withoutPassMark: string;
+  /** Set on what an untracked or pre-DNAT policy of a host endpoint allows: the mask's second bit. */
+  readonly acceptedMark: string;
+  readonly withoutAcceptedMark: string;
+  readonly failsafe: { readonly inbound: readonly FailsafePort[]; readonly outbound: readonly FailsafePort[] };
   readonly dropInvalid: boolean;
   readonly logPrefix: string;
   /** "10/second"; absent: every packet. */
@@ -27,6 +33,14 @@ export interface NatConfig {
   readonly random: boolean;
 }
 
+/** A port of the node that host policy can not close. */
+export interface FailsafePort {
+  readonly protocol: number;
+  /** Of the other side; absent: anybody. */
+  readonly prefix?: Prefix;
+  readonly port: number;
+}
+
 /** From Felix parameters by their names, see felix/config.ts; an absent one has its default. */
 export function rulesConfig(parameters: Readonly<Record<string, string>> = {}): RulesConfig {
   const text = (name: string, otherwise: string): string => parameters[name] ?? otherwise;
@@ -35,7 +49,9 @@ export function rulesConfig(parameters: Readonly<Record<string, string>> = {}): 
     const [own, old] = [text(`Nftables${name}`, otherwise), text(`Iptables${name}`, otherwise)];
     return own === otherwise ? old : own;
   };
-  const passMark = lowestBit(Number(either('MarkMask', '0xffff0000')));
+  const markMask = Number(either('MarkMask', '0xffff0000'));
+  const passMark = lowestBit(markMask);
+  const acceptedMark = lowestBit(markMask & ~passMark);
   const limit = parameters['LogActionRateLimit'];
   const address = parameters['NATOutgoingAddress'];
   const ports = parameters['NATPortRange']?.replace(':', '-');
@@ -47,6 +63,12 @@ export function rulesConfig(parameters: Readonly<Record<string, string>> = {}): 
     denyVerdict: either('FilterDenyAction', 'Drop').toLowerCase() === 'reject' ? 'reject' : 'drop',
     passMark: hex(passMark),
     withoutPassMark: hex(~passMark),
+    acceptedMark: hex(acceptedMark),
+    withoutAcceptedMark: hex(~acceptedMark),
+    failsafe: {
+      inbound: parseFailsafe(text('FailsafeInboundHostPorts', defaultFailsafeInbound)),
+      outbound: parseFailsafe(text('FailsafeOutboundHostPorts', defaultFailsafeOutbound)),
+    },
     dropInvalid: text('DisableConntrackInvalidCheck', 'false') !== 'true',
     logPrefix: text('LogPrefix', 'calico-packet'),
     ...(limit !== undefined && { logRate: limit }),
@@ -60,6 +82,21 @@ function hostAction(text: string): RulesConfig['endpointToHostAction'] {
   // Anything unknown denies.
   return action === 'accept' || action === 'return' ? action : 'drop';
 }
+
+/** "tcp:22,udp:10.0.0.0/8:68"; a bare number is TCP, "none" is nothing. */
+function parseFailsafe(text: string): FailsafePort[] {
+  return text.split(',').flatMap((entry) => {
+    const [, protocol = 'tcp', net, port] = /^(?:(tcp|udp|sctp):)?(?:(.+):)?(\d+)$/i.exec(entry.trim()) ?? [];
+    const number = failsafeProtocols[protocol.toLowerCase()];
+    const prefix = net === undefined ? undefined : parsePrefixOrAddress(net.replace(/^\[(.*)\]/, '$1'));
+    if (number === undefined || port === undefined || (net !== undefined && !prefix)) return [];
+    return [{ protocol: number, port: Number(port), ...(prefix && { prefix }) }];
+  });
+}
+
+const failsafeProtocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
+const defaultFailsafeInbound = 'tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667';
+const defaultFailsafeOutbound = 'udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667';
 
 const lowestBit = (mask: number): number => (mask & -mask) >>> 0;
 const hex = (value: number): string => `0x${(value >>> 0).toString(16).padStart(8, '0')}`;

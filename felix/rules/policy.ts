@@ -4,7 +4,7 @@
 // returning means that no rule decided. Pass returns with the pass mark set, see tiers.ts. A staged policy's rules count
 // and decide nothing: the first that matches returns.
 
-import type { CalcRule, RuleAction } from '../calc/output.ts';
+import type { CalcPolicy, CalcRule, RuleAction } from '../calc/output.ts';
 import { type Chain, fingerprint, type Rule, type SetDeclaration } from '../nft/objects.ts';
 import type { RulesConfig } from './config.ts';
 import { type CountedClause, fold, type Step } from './fold.ts';
@@ -24,6 +24,7 @@ export interface ChainSource {
   readonly name: string;
   readonly rules: readonly CalcRule[];
   readonly staged: boolean;
+  readonly stage: CalcPolicy['stage'] | undefined;
   /** For the log prefix. */
   readonly owner: string;
 }
@@ -40,7 +41,7 @@ export function renderRules(source: ChainSource, parts: SetParts, config: RulesC
       for (const clause of clauses) rules.push(logRule(clause, source, config));
       continue;
     }
-    const verdict = verdictOf(run.action, source.staged, config);
+    const verdict = verdictOf(run.action, source, config);
     for (const step of fold(clauses)) {
       if (step.kind === 'single') rules.push(singleRule(step.clause, verdict));
       else {
@@ -88,13 +89,16 @@ function runsOf(rules: readonly CalcRule[]): Run[] {
   return runs;
 }
 
-function verdictOf(action: Exclude<RuleAction, 'log'>, staged: boolean, config: RulesConfig): string {
+function verdictOf(action: Exclude<RuleAction, 'log'>, { staged, stage }: ChainSource, config: RulesConfig): string {
   if (staged) return 'return';
   switch (action) {
     case 'allow':
-      return 'accept';
+      // What an early stage allows the later ones must know of.
+      if (stage === 'untracked') return `notrack meta mark set meta mark | ${config.acceptedMark} accept`;
+      return stage === 'pre-dnat' ? `meta mark set meta mark | ${config.acceptedMark} accept` : 'accept';
     case 'deny':
-      return config.denyVerdict;
+      // An answer can be sent only from the later hooks.
+      return stage ? 'drop' : config.denyVerdict;
     case 'pass':
       return `meta mark set meta mark | ${config.passMark} return`;
   }

@@ -43,7 +43,7 @@ export const dropCounters = {
 export const dispatchMap = (direction: Direction): string => sets[direction].name;
 
 // Router and neighbour discovery and multicast listener messages: RFC 4861 §4, RFC 2710 §3, RFC 3810 §5.
-const neighbourDiscovery = 'icmpv6 type { 130, 131, 132, 133, 135, 136, 143 }';
+export const neighbourDiscovery = 'icmpv6 type { 130, 131, 132, 133, 135, 136, 143 }';
 const established: Rule = { text: 'ct state established,related accept', comment: 'flows that policy let in' };
 
 const filter = (hook: 'forward' | 'input' | 'output', priority: number) =>

@@ -37,13 +37,26 @@ export interface TiersSource {
   readonly profiles: readonly string[];
 }
 
+/** Shapes of policies and profiles, in the direction that is rendered. */
+export interface TierShapes {
+  readonly policy: (id: PolicyId) => PolicyShape;
+  readonly profileHasRules: (name: string) => boolean;
+}
+
+/**
+ * What becomes of a packet that the tiers do not decide. `profiles`: they decide, else it is dropped. `pass-on`: it goes on.
+ * `pass-on-undecided`: it goes on, and tiers have no default action either.
+ */
+export type TiersEnd = 'profiles' | 'pass-on' | 'pass-on-undecided';
+
 export function renderTiers(
   direction: Direction,
   source: TiersSource,
-  shapes: { readonly policy: (id: PolicyId) => PolicyShape; readonly profileHasRules: (name: string) => boolean },
+  shapes: TierShapes,
   config: RulesConfig,
+  end: TiersEnd = 'profiles',
 ): RenderedTiers {
-  const counters = [noProfileCounter(direction)];
+  const counters = end === 'profiles' ? [noProfileCounter(direction)] : [];
   const chains: Chain[] = [];
   const asChain = (rules: readonly Rule[]): string => {
     const name = tiersChain(direction, rules.map((rule) => `${rule.text}\n${rule.comment}\n`).join(''));
@@ -51,7 +64,10 @@ export function renderTiers(
     return name;
   };
 
-  let rules = profileRules(direction, source.profiles, shapes.profileHasRules, config);
+  let rules =
+    end === 'profiles'
+      ? profileRules(direction, source.profiles, shapes.profileHasRules, config)
+      : [{ text: 'accept', comment: 'goes on' }];
   for (const tier of source.tiers.toReversed()) {
     const policies = tier[direction].map((id) => ({ id, shape: shapes.policy(id) }));
     if (policies.length === 0) continue;
@@ -67,7 +83,7 @@ export function renderTiers(
         own.push({ text: `meta mark & ${config.passMark} == ${config.passMark} goto ${next}`, comment: 'passed' });
       }
     }
-    if (enforced && tier.defaultAction === 'deny') {
+    if (enforced && tier.defaultAction === 'deny' && end !== 'pass-on-undecided') {
       const counter = defaultActionCounter(direction, tier.name);
       counters.push(counter);
       // Nothing after this is reached.

@@ -169,7 +169,7 @@ export class Felix {
     if (events) {
       this.monitor = new Monitor({
         netns,
-        watch: ['links', 'routes', 'nftables'],
+        watch: ['links', 'addresses', 'routes', 'nftables'],
         onEvents: (list) => this.dataplane.onKernelEvents(list),
       });
     }
