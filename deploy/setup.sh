@@ -59,7 +59,7 @@ unshare --net sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward' 2>/dev/null ||
 
 # has_feature module symbol: loaded, loadable, or built in.
 has_feature() {
-  grep -q "^$1 " /proc/modules || modprobe --dry-run --quiet "$1" 2>/dev/null || grep -q " $2\$" /proc/kallsyms
+  grep -qs "^$1 " /proc/modules || modprobe --dry-run --quiet "$1" 2>/dev/null || grep -qs " $2\$" /proc/kallsyms
 }
 # Trying is the surest test, where the tool for it is already here.
 if command -v nft >/dev/null; then
@@ -116,12 +116,14 @@ missing=$(missing_packages)
 
 # Services of packages that are not installed yet; what is installed already keeps its state.
 services_of() {
-  case $1 in
-    bird2) echo 'bird' ;;
-    frr) echo 'frr' ;;
-    etcd-server) echo 'etcd' ;;
-    nftables) echo 'nftables' ;;
-  esac
+  for package in $1; do
+    case $package in
+      bird2) echo bird ;;
+      frr) echo frr ;;
+      etcd-server) echo etcd ;;
+      nftables) echo nftables ;;
+    esac
+  done
 }
 
 forbid_service_starts() {
@@ -150,12 +152,11 @@ install_packages() {
   run 'apt-get update' apt-get update ||
     say "setup: the package lists could not be refreshed; going on with those that are here"
   forbid_service_starts
-  for package in $packages; do
-    run "installing $package" apt-get install --yes --no-install-recommends "$package" ||
-      fail "apt-get could not install $package (see above): install it by hand, then run this again"
-    for service in $(services_of "$package"); do
-      ! command -v systemctl >/dev/null || systemctl --quiet disable "$service" >/dev/null 2>&1 || true
-    done
+  # shellcheck disable=SC2086 # one word each
+  run "apt-get install $(echo $packages)" apt-get install --yes --no-install-recommends $packages ||
+    fail "apt-get could not install them (see above): install them by hand, then run this again"
+  for service in $(services_of "$packages"); do
+    ! command -v systemctl >/dev/null || systemctl --quiet disable "$service" >/dev/null 2>&1 || true
   done
   allow_service_starts
   still=$(missing_packages | cut -d ' ' -f 1)
