@@ -1,0 +1,212 @@
+// The bgp child: the datastore's resources → settings → speaker with its transport and the kernel's FIB, and the control
+// API.
+//
+//   syncer ──► BgpCollector ──changed──► speakerSettings() ──► Speaker.configure() ──► sessions, RIBs, FIB
+//
+// Ending it, in whatever way, leaves the FIB as it is and tells no peer good-bye: they keep our routes until we are back
+// (RFC 4724), or until their restart timer ends.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BgpCollector } from '../bgp/config/collector.ts';
+import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/config/speaker-settings.ts';
+import type { Clock } from '../bgp/edges.ts';
+import { openFib } from '../bgp/fib.ts';
+import { bgpMetricsText } from '../bgp/metrics.ts';
+import type { SpeakerSettings } from '../bgp/settings.ts';
+import { Speaker } from '../bgp/speaker.ts';
+import type { PeersReport, RouteView, StatusReport } from '../bgp/status.ts';
+import { createTransport } from '../bgp/transport.ts';
+import { openStore } from '../datastore/etcd.ts';
+import type { KvError } from '../datastore/kv.ts';
+import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../datastore/syncer.ts';
+import { formatIpv4 } from '../net/address.ts';
+import { parsePrefixOrAddress } from '../net/prefix.ts';
+import { ControlError, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
+import { createLogger, type Logger } from '../runtime/log.ts';
+import { bgpSocket, type NodeOptions } from './options.ts';
+import { onSupervisorGone } from './supervisor.ts';
+
+/** Changes that come together are taken together: a BGPPeer and its BGPFilter, the nodes of a new rack. */
+const settleMs = 20;
+
+const clock: Clock = {
+  now: () => performance.now(),
+  after: (delay, callback) => {
+    const timer = setTimeout(callback, delay);
+    return () => clearTimeout(timer);
+  },
+  random: () => Math.random(),
+};
+
+/** Runs until a signal comes or the supervisor is gone. */
+export async function runBgp(options: NodeOptions): Promise<void> {
+  const log = createLogger('bgp', options.logLevel);
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    onSupervisorGone(() => resolve('supervisor gone'));
+  });
+  const store = await openStore(options);
+  const speaker = new Speaker({
+    transport: createTransport(),
+    clock,
+    openFib: (settings) => openFib({ settings }),
+    log,
+  });
+  const collector = new BgpCollector(options.nodeName, secretsIn(join(options.stateDir, 'secrets')));
+  const feed = new Feed(options.nodeName, collector, speaker, log);
+  const syncer = startSyncer({
+    store,
+    prefixes: collector.prefixes(),
+    handlers: {
+      onUpdates: (updates) => feed.onUpdates(updates),
+      onStatus: (status) => feed.onStatus(status),
+      onError: (error: KvError) => log.warn({ code: error.code, reason: error.message }, 'datastore does not answer'),
+    },
+  });
+  const server = await serveControl(
+    bgpSocket(options),
+    controlRoutes({ node: options.nodeName, speaker, feed, syncer }),
+  );
+  log.info({ node: options.nodeName }, 'bgp started');
+
+  log.info({ why: await stopped }, 'stopping; routes stay as they are');
+  server.close();
+  server.closeAllConnections();
+  feed.close();
+  syncer.close();
+  await speaker.close({ abandon: true });
+  await store.close();
+}
+
+/** Secrets as files, one folder each, as Kubernetes mounts them: <folder>/<name>/<key>. */
+function secretsIn(folder: string) {
+  return (name: string, key: string): string | undefined => {
+    if (![name, key].every((part) => /^[\w.-]+$/.test(part) && !/^\.+$/.test(part))) return undefined;
+    try {
+      // What an editor adds to the end is not part of a password.
+      return readFileSync(join(folder, name, key), 'utf8').replace(/\r?\n$/, '');
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+/** From the resources to the speaker; nothing before the first complete picture. */
+class Feed {
+  settings: SpeakerSettings | undefined;
+  problems: readonly ConfigProblem[] = [];
+  inSync = false;
+  readonly startedAt = new Date();
+  readonly #nodeName: string;
+  readonly #collector: BgpCollector;
+  readonly #speaker: Speaker;
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(nodeName: string, collector: BgpCollector, speaker: Speaker, log: Logger) {
+    this.#nodeName = nodeName;
+    this.#collector = collector;
+    this.#speaker = speaker;
+    this.#log = log;
+  }
+
+  onUpdates(updates: readonly SyncerUpdate[]): void {
+    this.#collector.onUpdates(updates);
+    if (this.inSync) this.#timer ??= setTimeout(() => this.#apply(), settleMs);
+  }
+
+  onStatus(status: SyncStatus): void {
+    this.#log.info({ status }, 'datastore');
+    if (status !== 'in-sync') return;
+    this.inSync = true;
+    this.#apply();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #apply(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { settings, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
+    this.#report([...this.#collector.problems(), ...problems]);
+    // A node that has lost its resource keeps what it has: whoever deletes a Node stops its agent too.
+    if (!settings) return;
+    const first = this.settings === undefined;
+    this.settings = settings;
+    this.#log[first ? 'info' : 'debug']({ settings: describeSettings(settings) }, 'settings');
+    this.#speaker.configure(settings);
+  }
+
+  #report(problems: readonly ConfigProblem[]): void {
+    const known = new Set(this.problems.map(textOf));
+    for (const problem of problems) if (!known.has(textOf(problem))) this.#log.warn(problem, 'resource has no effect');
+    this.problems = problems;
+  }
+}
+
+const textOf = ({ resource, field, problem }: ConfigProblem): string => `${resource} ${field} ${problem}`;
+
+interface ControlSources {
+  readonly node: string;
+  readonly speaker: Speaker;
+  readonly feed: Feed;
+  readonly syncer: Syncer;
+}
+
+function controlRoutes(sources: ControlSources): ControlRoutes {
+  const { speaker } = sources;
+  return {
+    'GET /v1/status': () => statusReport(sources),
+    'GET /v1/peers': () => peersReport(sources),
+    'GET /v1/routes': ({ query }) => {
+      const peer = query.get('peer');
+      const prefix = query.get('prefix');
+      return speaker.routes({
+        view: routeView(query.get('view') ?? 'best'),
+        limit: Number(query.get('limit') ?? 10_000),
+        ...(peer === null ? {} : { peer }),
+        ...(prefix === null ? {} : { prefix: prefixFrom(prefix) }),
+      });
+    },
+    'GET /v1/why': ({ query }) => speaker.why(prefixFrom(query.get('prefix') ?? '')),
+    'GET /metrics': () => new PlainText(bgpMetricsText(statusReport(sources), speaker.peers())),
+  };
+}
+
+function routeView(text: string): RouteView {
+  if (text === 'best' || text === 'received' || text === 'advertised') return text;
+  throw new ControlError(400, `view is one of best, received, advertised, not "${text}"`);
+}
+
+function prefixFrom(text: string) {
+  const prefix = parsePrefixOrAddress(text);
+  if (!prefix) throw new ControlError(400, `prefix: "${text}" is neither a prefix nor an address`);
+  return prefix;
+}
+
+function identity({ node, feed: { settings } }: ControlSources) {
+  return { node, routerId: settings && formatIpv4(settings.routerId), asn: settings?.asn };
+}
+
+function peersReport(sources: ControlSources): PeersReport {
+  return { ...identity(sources), peers: sources.speaker.peers() };
+}
+
+function statusReport(sources: ControlSources): StatusReport {
+  const { feed, speaker, syncer } = sources;
+  const peers = speaker.peers();
+  return {
+    ready: feed.inSync,
+    ...(feed.inSync ? {} : { reason: 'the datastore has not been read yet' }),
+    ...identity(sources),
+    datastore: { status: syncer.status, revision: syncer.revision, keys: syncer.keys },
+    startedAt: feed.startedAt.toISOString(),
+    peers: { configured: peers.length, established: peers.filter(({ state }) => state === 'Established').length },
+    fib: speaker.fibReport(),
+    problems: feed.problems,
+    listenErrors: speaker.listenErrors(),
+  };
+}
