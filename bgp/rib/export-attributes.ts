@@ -89,19 +89,20 @@ export class ExportAttributes {
     switch (code) {
       case AttributeCode.nextHop:
         this.#header(TRANSITIVE, AttributeCode.nextHop, 4);
-        return this.#append(this.#nextHopBytes, this.#nextHopFrom, this.#nextHopFrom + 4);
+        this.#append(this.#nextHopBytes, this.#nextHopFrom, this.#nextHopFrom + 4);
+        return;
       case AttributeCode.localPref:
-        return this.#addWord(
-          TRANSITIVE,
-          code,
-          treatment.draining ? 0 : (this.#store.localPref[id] ?? DEFAULT_LOCAL_PREF),
-        );
+        this.#addWord(TRANSITIVE, code, treatment.draining ? 0 : (this.#store.localPref[id] ?? DEFAULT_LOCAL_PREF));
+        return;
       case AttributeCode.communities:
-        return this.#addWord(OPTIONAL | TRANSITIVE, code, GRACEFUL_SHUTDOWN);
+        this.#addWord(OPTIONAL | TRANSITIVE, code, GRACEFUL_SHUTDOWN);
+        return;
       case AttributeCode.originatorId:
-        return this.#addWord(OPTIONAL, code, source.routerId);
+        this.#addWord(OPTIONAL, code, source.routerId);
+        return;
       case AttributeCode.clusterList:
-        return this.#addWord(OPTIONAL, code, treatment.clusterId);
+        this.#addWord(OPTIONAL, code, treatment.clusterId);
+        return;
     }
   }
 
@@ -124,21 +125,29 @@ export class ExportAttributes {
       case AttributeCode.aigp:
         return;
       case AttributeCode.asPath:
-        return this.#addAsPath(bytes, start, end, treatment);
+        this.#addAsPath(bytes, start, end, treatment);
+        return;
       case AttributeCode.med:
         // RFC 4271 §5.1.4: the MED of one neighboring AS does not go to another.
         if (treatment.external && !source.local) return;
         break;
       case AttributeCode.localPref:
         if (treatment.external) return;
-        if (treatment.draining) return this.#addWord(TRANSITIVE, code, 0);
+        if (treatment.draining) {
+          this.#addWord(TRANSITIVE, code, 0);
+          return;
+        }
         break;
       case AttributeCode.aggregator:
-        if (!treatment.fourOctetAs) return this.#addOldAggregator(bytes, start);
+        if (!treatment.fourOctetAs) {
+          this.#addOldAggregator(bytes, start);
+          return;
+        }
         break;
       case AttributeCode.communities:
         if (treatment.draining && treatment.external) {
-          return this.#addWithWord(flags, code, bytes, start, end, GRACEFUL_SHUTDOWN, false);
+          this.#addWithWord(flags, code, bytes, start, end, GRACEFUL_SHUTDOWN, false);
+          return;
         }
         break;
       case AttributeCode.originatorId:
@@ -146,9 +155,13 @@ export class ExportAttributes {
         break;
       case AttributeCode.clusterList:
         if (treatment.external) return;
-        return this.#addWithWord(OPTIONAL, code, bytes, start, end, treatment.clusterId, true);
+        this.#addWithWord(OPTIONAL, code, bytes, start, end, treatment.clusterId, true);
+        return;
       case AttributeCode.extendedCommunities:
-        if (treatment.external) return this.#addTransitiveCommunities(bytes, start, end);
+        if (treatment.external) {
+          this.#addTransitiveCommunities(bytes, start, end);
+          return;
+        }
         break;
     }
     const at = this.length;
@@ -200,10 +213,14 @@ export class ExportAttributes {
   }
 
   #addAsPath(bytes: Uint8Array, start: number, end: number, { external, localAsn, fourOctetAs }: Treatment): void {
-    if (!fourOctetAs) return this.#addOldAsPath(bytes, start, end, external ? localAsn : 0);
+    if (!fourOctetAs) {
+      this.#addOldAsPath(bytes, start, end, external ? localAsn : 0);
+      return;
+    }
     if (!external) {
       this.#header(TRANSITIVE, AttributeCode.asPath, end - start);
-      return this.#append(bytes, start, end);
+      this.#append(bytes, start, end);
+      return;
     }
     const joins = start < end && bytes[start] === AS_SEQUENCE && (bytes[start + 1] ?? 0) < MAX_SEGMENT_ASNS;
     this.#header(TRANSITIVE, AttributeCode.asPath, end - start + (joins ? 4 : 6));

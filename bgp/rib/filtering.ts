@@ -128,7 +128,8 @@ export function joinAttributes(items: readonly AttributeItem[]): Uint8Array {
 function applyOperation(items: AttributeItem[], operation: FilterOperation): void {
   switch (operation.kind) {
     case 'add-community':
-      return addCommunity(items, operation.community);
+      addCommunity(items, operation.community);
+      return;
     case 'prepend-as-path': {
       const item = items.find(({ code }) => code === AttributeCode.asPath);
       if (!item) return;

@@ -127,10 +127,8 @@ export class Peer {
 
   /** Families of the session, all of which the peer has sent completely. */
   get isComplete(): boolean {
-    const attachment = this.#attachment;
-    return (
-      attachment !== undefined && attachment.negotiated.families.every((one) => attachment.endOfRibReceived.has(one))
-    );
+    const { negotiated, endOfRibReceived } = this.#attachment ?? {};
+    return negotiated?.families.every((family) => endOfRibReceived?.has(family)) ?? false;
   }
 
   /** Neither connected nor with routes: a dynamic peer like this may be forgotten. */
@@ -212,7 +210,8 @@ export class Peer {
   #carryOut(effect: SessionEffect): void {
     switch (effect.kind) {
       case 'connect':
-        return this.#connect();
+        this.#connect();
+        return;
       case 'cancel-connect':
         this.#dial?.cancel();
         this.#dial = undefined;
@@ -223,11 +222,14 @@ export class Peer {
         return;
       }
       case 'close':
-        return this.#close(effect.connection, effect.abort === true);
+        this.#close(effect.connection, effect.abort === true);
+        return;
       case 'established':
-        return this.#attach(effect.connection, effect.negotiated);
+        this.#attach(effect.connection, effect.negotiated);
+        return;
       case 'down':
-        return this.#detach(effect.reason, effect.keepRoutes);
+        this.#detach(effect.reason, effect.keepRoutes);
+        return;
       case 'state': {
         const reason = effect.reason ? { reason: describeDown(effect.reason) } : {};
         this.log.info({ from: effect.from, to: effect.to, ...reason }, 'session state changed');
@@ -300,15 +302,19 @@ export class Peer {
         return;
       }
       case MessageType.keepalive:
-        return this.handle({ kind: 'keepalive', connection });
+        this.handle({ kind: 'keepalive', connection });
+        return;
       case MessageType.notification:
-        return this.handle({ kind: 'notification', connection, notification: decodeNotification(body) });
+        this.handle({ kind: 'notification', connection, notification: decodeNotification(body) });
+        return;
       case MessageType.routeRefresh:
         this.handle({ kind: 'heard', connection });
-        return this.#onRouteRefresh(live, body);
+        this.#onRouteRefresh(live, body);
+        return;
       default:
         // An UPDATE before the session is up: the state machine says what is wrong with that.
-        return this.handle({ kind: 'heard', connection });
+        this.handle({ kind: 'heard', connection });
+        return;
     }
   }
 
@@ -320,14 +326,16 @@ export class Peer {
     if (attachment?.live !== live || !family || this.#source === undefined) return;
     switch (subtype) {
       case 0:
-        return this.#sendAgain(family, attachment);
+        this.#sendAgain(family, attachment);
+        return;
       case 1:
         if (attachment.negotiated.enhancedRouteRefresh) this.#host.rib.markStale(this.#source, family);
         return;
       case 2:
         if (!attachment.negotiated.enhancedRouteRefresh) return;
         this.#host.rib.dropStale(this.#source, family);
-        return this.#host.wantFlush();
+        this.#host.wantFlush();
+        return;
     }
   }
 
