@@ -16,6 +16,7 @@ import {
   type Revision,
   type Transaction,
 } from './kv.ts';
+import { mirrorsOf } from './mirrors.ts';
 import { changedImmutableFields } from './model/immutable.ts';
 import {
   type CheckResult,
@@ -30,6 +31,7 @@ import {
   keyOf,
   type Metadata,
   parseResourceKey,
+  type Resource,
   type ResourceId,
   type ResourceOf,
   resourceKey,
@@ -116,10 +118,10 @@ export class Resources {
     return { resources, invalid, revision };
   }
 
-  /** The same page by page, in bounded memory. Every page is of the first one's revision. */
-  async *pages<K extends Kind>(kind: K, namespace?: string): AsyncGenerator<ResourceList<K>> {
+  /** The same page by page, in bounded memory, all of one revision: `at`, or that of the first page. */
+  async *pages<K extends Kind>(kind: K, namespace?: string, at?: Revision): AsyncGenerator<ResourceList<K>> {
     let after: string | undefined;
-    let revision: Revision | undefined;
+    let revision = at;
     for (;;) {
       const page = await this.store.list(resourcePrefix(kind, namespace), {
         limit: pageSize,
@@ -146,6 +148,13 @@ export class Resources {
     const metadata: Metadata = { ...given, uid: this.newUid(), creationTimestamp: timestamp(this.now()) };
     const resource = complete<K>(draft, metadata);
     return writing(resource, { key: keyOf(resource), target: 'version', is: 0 });
+  }
+
+  /** The deletion of a resource as it was read, for the caller's own transaction. */
+  prepareDelete(resource: Resource): { readonly compare: Compare; readonly operation: Operation } {
+    const key = keyOf(resource);
+    const is = Number(resource.metadata.resourceVersion);
+    return { compare: { key, target: 'modRevision', is }, operation: { kind: 'delete', key } };
   }
 
   /**
@@ -250,7 +259,7 @@ export class Resources {
       try {
         const result = await this.store.transact({
           compare: [compare],
-          then: [operation],
+          then: [operation, ...mirrorsOf(resource)],
           otherwise: [{ kind: 'get', key: compare.key }],
         });
         if (result.succeeded) return versioned(resource, result.revision);

@@ -21,7 +21,7 @@ export async function withResources<T>(
     environment: world.environment,
     readFile: world.readFile,
   });
-  const [{ Resources }, { KvError }] = await Promise.all([
+  const [{ Resources, ResourceError }, { KvError }] = await Promise.all([
     import('../../datastore/resources.ts'),
     import('../../datastore/kv.ts'),
   ]);
@@ -29,6 +29,7 @@ export async function withResources<T>(
   try {
     return await work(new Resources(store));
   } catch (error) {
+    if (error instanceof ResourceError) throw new CommandError(error.message);
     if (!(error instanceof KvError)) throw error;
     const where = settings.etcdDiscoverySrv ?? settings.etcdEndpoints;
     throw new CommandError(`the datastore at ${where} did not do it (${error.code}): ${error.message}`);

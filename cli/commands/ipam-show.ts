@@ -1,19 +1,12 @@
 // ipam show: how full the pools are, and who has an address.
 
 import type { KvStore } from '../../datastore/kv.ts';
-import {
-  blockKey,
-  blockRoot,
-  defaultIpamConfig,
-  type IpamBlock,
-  ipamConfigKey,
-  parseBlock,
-  parseIpamConfig,
-} from '../../datastore/model/index.ts';
 import type { Resources } from '../../datastore/resources.ts';
+import { prefixOfBlock } from '../../ipam/block.ts';
 import { type BlockUsage, type PoolUsage, poolUsage } from '../../ipam/usage.ts';
 import { type Address, formatAddress, parseAddress } from '../../net/address.ts';
-import { formatPrefix, ordinalOf, type Prefix, parsePrefix, prefixContains } from '../../net/prefix.ts';
+import { formatPrefix, ordinalOf, parsePrefix } from '../../net/prefix.ts';
+import { findBlock, poolOfAddress, readBlocks, readIpamConfig } from '../ipam-data.ts';
 import { formatBoxedTable, type Row } from '../output/table.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
@@ -37,36 +30,27 @@ export async function runIpamShow(options: IpamShowOptions, world: World): Promi
 
 async function describeAddress(address: Address, resources: Resources): Promise<string> {
   const text = formatAddress(address);
-  const pool = (await resources.list('IPPool')).resources.find(({ spec }) => {
-    const prefix = parsePrefix(spec.cidr);
-    return prefix && prefixContains(prefix, address);
-  });
-  if (!pool) return `${text} is not in any configured pool\n`;
-  const block = await blockOf(address, pool.spec.blockSize, resources.store);
-  const index = block?.block.allocations[ordinalOf(block.prefix, address)];
-  const attributes = index === null || index === undefined ? undefined : block?.block.attributes[index];
-  if (!attributes) return `IP ${text} is not assigned (pool ${pool.metadata.name})\n`;
-  const facts = Object.entries({ handle: attributes.handle_id ?? undefined, ...attributes.secondary });
-  const released = attributes.releasedAt === undefined ? '' : `; released at ${attributes.releasedAt}, cooling down`;
-  const lines = facts.filter(([, value]) => value).map(([name, value]) => `  ${name}: ${value}`);
-  return `IP ${text} is in use${released}\nAttributes:\n${lines.join('\n')}\n`;
-}
-
-async function blockOf(
-  address: Address,
-  blockSize: number,
-  store: KvStore,
-): Promise<{ readonly prefix: Prefix; readonly block: IpamBlock } | undefined> {
-  const { prefixOf } = await import('../../net/prefix.ts');
-  const prefix = prefixOf(address, blockSize);
-  const entry = await store.get(blockKey(prefix));
-  const block = entry && parseBlock(entry.value);
-  return block && { prefix, block };
+  const found = await findBlock(resources, address);
+  const index = found?.block.allocations[ordinalOf(prefixOfBlock(found.block), address)];
+  const attributes = index === null || index === undefined ? undefined : found?.block.attributes[index];
+  if (!attributes) {
+    const pool = poolOfAddress((await resources.list('IPPool')).resources, address);
+    return `${text} is not assigned${pool ? '' : ', and in no IP pool'}\n`;
+  }
+  if (attributes.releasedAt !== undefined)
+    return `${text} is not assigned: released at ${attributes.releasedAt}, cooling down\n`;
+  const facts = Object.entries(attributes.secondary ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const lines = [
+    `IP ${text} is in use`,
+    `Handle ID: ${attributes.handle_id ?? '<none>'}`,
+    facts.length > 0 ? 'Active Owner Attributes:' : 'No Active Owner attributes defined',
+    ...facts.map(([name, value]) => `  ${name}: ${value}`),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 async function describeConfiguration(store: KvStore): Promise<string> {
-  const entry = await store.get(ipamConfigKey);
-  const config = (entry && parseIpamConfig(entry.value)) ?? defaultIpamConfig;
+  const config = await readIpamConfig(store);
   return formatBoxedTable(
     ['PROPERTY', 'VALUE'],
     [
@@ -88,20 +72,6 @@ async function describeUsage(options: IpamShowOptions, resources: Resources): Pr
   const rows = usage.pools.flatMap((pool) => [poolRow(pool), ...(options.showBlocks ? pool.blocks.map(blockRow) : [])]);
   const orphans = usage.orphans.map((block) => [`Block of no pool${ownerText(block)}`, ...usageCells(block)]);
   return formatBoxedTable(['GROUPING', 'CIDR', 'IPS TOTAL', 'IPS IN USE', 'IPS FREE'], [...rows, ...orphans]);
-}
-
-async function readBlocks(store: KvStore): Promise<readonly IpamBlock[]> {
-  const blocks: IpamBlock[] = [];
-  let after: string | undefined;
-  for (;;) {
-    const page = await store.list(blockRoot, { limit: 1000, ...(after !== undefined && { after }) });
-    for (const entry of page.entries) {
-      const block = parseBlock(entry.value);
-      if (block) blocks.push(block);
-    }
-    after = page.entries.at(-1)?.key;
-    if (!page.more || after === undefined) return blocks;
-  }
 }
 
 const amount = (value: number): string => (value > Number.MAX_SAFE_INTEGER ? value.toPrecision(5) : String(value));

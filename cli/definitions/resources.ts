@@ -1,0 +1,89 @@
+// Commands that write, change and show resources.
+
+import { type Command, Option } from 'commander';
+import { CommandError, type World } from '../world.ts';
+import { withFiles, withGlobals, withNamespace } from './shared.ts';
+
+export function defineResourceCommands(program: Command, world: World): void {
+  defineWriting(program, world);
+  defineChanging(program, world);
+  defineReading(program, world);
+}
+
+const needsFile = (verb: string): CommandError =>
+  new CommandError(`${verb} needs a file: -f FILE, or -f - for standard input`);
+
+function defineWriting(program: Command, world: World): void {
+  const verbs = {
+    create: 'Create resources by filename or standard input.',
+    apply: 'Create resources, or replace those that exist.',
+    replace: 'Replace resources that exist.',
+  } as const;
+  for (const verb of ['create', 'apply', 'replace'] as const) {
+    const command = withGlobals(withFiles(program.command(verb).description(verbs[verb])));
+    if (verb === 'create') command.option('--skip-exists', 'resources that exist already are no error');
+    command.action(async (options) => {
+      if (!options.filename) throw needsFile(verb);
+      await (await import('../commands/write.ts')).runWrite(verb, options, world);
+    });
+  }
+  withGlobals(withFiles(program.command('delete')))
+    .description('Delete resources by filename or standard input, or by kind and name.')
+    .argument('[kind]')
+    .argument('[name...]')
+    .option('-s, --skip-not-exists', 'resources that do not exist are no error')
+    .action(async (kind: string | undefined, names: readonly string[], options) =>
+      (await import('../commands/write.ts')).runDelete(kind, names, options, world),
+    );
+  withGlobals(withFiles(program.command('validate')))
+    .description('Check manifests without a datastore.')
+    .action(async (options) => {
+      if (!options.filename) throw needsFile('validate');
+      await (await import('../commands/validate.ts')).runValidate(options, world);
+    });
+}
+
+function defineChanging(program: Command, world: World): void {
+  withGlobals(withNamespace(program.command('patch')))
+    .description('Change some fields of a resource.')
+    .argument('<kind>')
+    .argument('<name>')
+    .requiredOption('-p, --patch <patch>', 'the patch, as JSON or YAML')
+    .option('-t, --type <type>', 'strategic, merge or json', 'strategic')
+    .action(async (kind: string, name: string, options) =>
+      (await import('../commands/change.ts')).runPatch(kind, name, options, world),
+    );
+  withGlobals(withNamespace(program.command('label')))
+    .description('Set or remove labels of a resource.')
+    .argument('<kind>')
+    .argument('<name>')
+    .argument('<labels...>', 'key=value, or with --remove key')
+    .option('--overwrite', 'set the label although it has another value')
+    .option('--remove', 'remove the label')
+    .action(async (kind: string, name: string, labels: readonly string[], options) =>
+      (await import('../commands/change.ts')).runLabel(kind, name, labels, options, world),
+    );
+}
+
+function defineReading(program: Command, world: World): void {
+  withGlobals(withFiles(program.command('get')))
+    .description('Show resources by kind and name, or those that a file names.')
+    .argument('[kind]')
+    .argument('[name...]')
+    .option(
+      '-o, --output <format>',
+      'ps, wide, yaml, json, custom-columns=A,B, go-template=TEMPLATE, go-template-file=FILE',
+      'ps',
+    )
+    .option('-A, --all-namespaces', 'resources of every namespace')
+    .addOption(new Option('-a').hideHelp())
+    .option('--export', 'without what belongs to this cluster: uid, version, creation time, namespace')
+    .action(async (kind: string | undefined, names: readonly string[], { a, ...options }) =>
+      (await import('../commands/get.ts')).runGet(
+        kind,
+        names,
+        { ...options, ...(a && { allNamespaces: true }) },
+        world,
+      ),
+    );
+}
