@@ -5,25 +5,20 @@
 //                 └── whatever fails from here on: the link goes, the address and the endpoint go
 
 import { randomBytes } from 'node:crypto';
-import { handleKey, resourceKey } from '../datastore/model/index.ts';
+import { handleKey } from '../datastore/model/index.ts';
 import type { AssignResult } from '../ipam/allocator.ts';
 import { formatMac, parseMac } from '../linux/netlink/link.ts';
 import type { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { type Address, type Family, familyOf, formatAddress } from '../net/address.ts';
 import { formatPrefix, hostPrefix } from '../net/prefix.ts';
-import {
-  type Attachment,
-  type NetworkConfiguration,
-  readAttachment,
-  readConfiguration,
-  requestedAddresses,
-} from './config.ts';
+import { type Attachment, type NetworkConfiguration, requestedAddresses } from './config.ts';
 import type { CniContext } from './context.ts';
 import { decodeEndpoint, encodeEndpoint } from './endpoint.ts';
 import { CniError } from './errors.ts';
-import { type Identity, identify, ipamHandle, linkMark } from './identity.ts';
+import { attachmentAttributes } from './gc.ts';
 import type { CniRequest } from './protocol.ts';
 import { type CniResult, formatResult } from './result.ts';
+import { readTarget, type Target } from './target.ts';
 import {
   addAddresses,
   createLink,
@@ -39,37 +34,24 @@ import {
   uplinkMtu,
 } from './wiring.ts';
 
-interface Job {
-  readonly attachment: Attachment;
-  readonly configuration: NetworkConfiguration;
-  readonly identity: Identity;
-  readonly endpointKey: string;
-  readonly handle: string;
+interface Job extends Target {
   readonly plan: LinkPlan;
 }
 
 export async function add(context: CniContext, request: CniRequest): Promise<string> {
-  const configuration = readConfiguration(request.stdin);
-  const attachment = readAttachment(request, { netnsOptional: false });
+  const target = readTarget(request, context.nodeName, { netnsOptional: false });
+  const { configuration, attachment, identity, mark } = target;
   const notReady = context.ready?.();
   if (notReady) throw new CniError('tryAgainLater', `the node is not ready for pods: ${notReady}`);
-  const identity = identify(attachment, context.nodeName);
-  const job: Job = {
-    attachment,
-    configuration,
-    identity,
-    endpointKey: resourceKey({ kind: 'WorkloadEndpoint', namespace: identity.namespace, name: identity.name }),
-    handle: ipamHandle(configuration.name, attachment),
-    plan: {
-      netns: attachment.netns,
-      ifname: attachment.ifname,
-      hostInterface: identity.hostInterface,
-      mark: linkMark(configuration.name, attachment),
-      mac: chooseMac(configuration, attachment),
-      mtu: configuration.mtu ?? context.mtu ?? uplinkMtu(context.host),
-    },
+  const plan: LinkPlan = {
+    netns: attachment.netns,
+    ifname: attachment.ifname,
+    hostInterface: identity.hostInterface,
+    mark,
+    mac: chooseMac(configuration, attachment),
+    mtu: configuration.mtu ?? context.mtu ?? uplinkMtu(context.host),
   };
-  return context.inTurn(job.endpointKey, () => addInTurn(context, job));
+  return context.inTurn(target.endpointKey, () => addInTurn(context, { ...target, plan }));
 }
 
 async function addInTurn(context: CniContext, job: Job): Promise<string> {
@@ -114,6 +96,9 @@ async function assign(context: CniContext, job: Job): Promise<AssignResult & { k
     attributes: {
       node: nodeName,
       ...(attachment.pod && { pod: attachment.pod.name, namespace: attachment.pod.namespace }),
+      [attachmentAttributes.network]: configuration.name,
+      [attachmentAttributes.containerId]: attachment.containerId,
+      [attachmentAttributes.ifname]: attachment.ifname,
       timestamp: new Date().toISOString(),
     },
     also: (addresses) => {
@@ -141,7 +126,7 @@ const familiesOf = (addresses: readonly Address[]): Family[] => [...new Set(addr
 
 /** Fails closed: a pod whose policy did not make it is no pod. */
 async function awaitPolicy(context: CniContext, job: Job, revision: number): Promise<void> {
-  const id = `${job.identity.namespace}/${job.identity.name}`;
+  const id = job.endpointId;
   try {
     await context.awaitEndpoint(id, revision, job.configuration.policyTimeoutMs);
   } catch (error) {

@@ -17,6 +17,8 @@ export interface CniServerSettings {
   readonly awaitEndpoint: (id: string, revision: number, timeoutMs: number) => Promise<void>;
   /** Why no pod can be added now; undefined when one can. */
   readonly ready?: () => string | undefined;
+  /** Why policy would not get into the kernel now; undefined when it would. Asked by STATUS. */
+  readonly policyStatus?: () => Promise<string | undefined>;
   readonly log: Logger;
   /** MTU of pods; default: that of the node's uplink. */
   readonly mtu?: number;

@@ -11,12 +11,15 @@ import { LinuxError } from '../linux/errors.ts';
 import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { somebodyListens } from '../runtime/control.ts';
 import { add } from './add.ts';
+import { check } from './check.ts';
 import { requestedVersion } from './config.ts';
 import { type CniContext, type CniServerSettings, createTurns } from './context.ts';
 import { del } from './del.ts';
 import { CniError } from './errors.ts';
+import { collectGarbage } from './gc.ts';
 import { type CniReply, type CniRequest, encodeReply, parseRequest, requestLimitBytes } from './protocol.ts';
 import { errorReply, formatVersions } from './result.ts';
+import { status } from './status.ts';
 
 export type { CniServerSettings } from './context.ts';
 
@@ -25,6 +28,9 @@ type Verb = (context: CniContext, request: CniRequest) => Promise<string>;
 const verbs: Readonly<Record<string, Verb>> = {
   ADD: add,
   DEL: del,
+  CHECK: check,
+  GC: collectGarbage,
+  STATUS: status,
   VERSION: async (_context, { stdin }) => formatVersions(requestedVersion(stdin)),
 };
 

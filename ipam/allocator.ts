@@ -115,6 +115,14 @@ export class Allocator {
     return this.#inTurn(() => this.#assign(request));
   }
 
+  /** Why assign() would refuse now; undefined when it would not. Writes nothing. */
+  refusal(request: AssignRequest): Promise<string | undefined> {
+    return this.#inTurn(async () => {
+      const step = await this.#plan({ changes: new Map(), addresses: [] }, request);
+      return step.kind === 'refused' ? step.message : undefined;
+    });
+  }
+
   /** Frees everything the handle has, with the operations of `also` in the same transaction. Idempotent. */
   releaseByHandle(handle: string, also: readonly Operation[] = []): Promise<ReleaseResult> {
     return this.#inTurn(() => this.#release(handle, also));

@@ -9,6 +9,7 @@ import { hasCode } from '../errors.ts';
 import type { NetnsRef } from '../netns.ts';
 import { dumpAddresses, type InterfaceAddress, readAddress } from './address.ts';
 import { dumpLinks, getLink, type Link, readLink } from './link.ts';
+import type { NetlinkMessage } from './message.ts';
 import { dumpNeighbours, type Neighbour, readNeighbour } from './neighbour.ts';
 import { dumpRoutes, type Route, type RouteFilter, readRoute } from './route.ts';
 import { dumpRules, type RoutingRule, readRule } from './rule.ts';
@@ -72,23 +73,29 @@ export class Rtnetlink {
 
   /** At once: for tables of some thousands of routes. */
   routes(filter: RouteFilter): Route[] {
-    return this.#collect(dumpRoutes(filter), (payload) => routeOf(payload, filter));
+    try {
+      return this.#collect(dumpRoutes(filter), (payload) => routeOf(payload, filter));
+    } catch (error) {
+      if (isAbsentTable(error, filter)) return [];
+      throw error;
+    }
   }
 
   /** For tables of any size: the event loop turns meanwhile. */
   routesInSlices(filter: RouteFilter): Promise<Route[]> {
     const dump = this.#lastSlicedDump.then(async () => {
       let found: Route[] = [];
-      await this.#dumpSocket.dumpInSlices(
-        dumpRoutes(filter),
-        ({ payload }) => {
-          const route = routeOf(payload, filter);
-          if (route) found.push(route);
-        },
-        () => {
+      const onMessage = ({ payload }: NetlinkMessage): void => {
+        const route = routeOf(payload, filter);
+        if (route) found.push(route);
+      };
+      try {
+        await this.#dumpSocket.dumpInSlices(dumpRoutes(filter), onMessage, () => {
           found = [];
-        },
-      );
+        });
+      } catch (error) {
+        if (!isAbsentTable(error, filter)) throw error;
+      }
       return found;
     });
     this.#lastSlicedDump = dump.catch(() => {});
@@ -115,6 +122,10 @@ export class Rtnetlink {
     return found;
   }
 }
+
+/** A table that has never held a route does not exist, and asked for it the kernel says ENOENT. */
+const isAbsentTable = (error: unknown, filter: RouteFilter): boolean =>
+  filter.table !== undefined && hasCode(error, 'ENOENT');
 
 /** The kernel has filtered already, unless it is too old for strict checking (before 4.20). */
 function routeOf(payload: Uint8Array, filter: RouteFilter): Route | undefined {

@@ -49,6 +49,8 @@ const view: IpamView = {
 
 const store = createMemoryStore();
 const links = new Rtnetlink();
+/** Felix programs a change once; CHECK must find out about the loss itself. */
+const programmed = new Set<string>();
 let felix: 'well' | 'dead' | 'not-ready' | 'slow' = 'well';
 
 async function awaitEndpoint(id: string, revision: number): Promise<void> {
@@ -63,8 +65,10 @@ async function awaitEndpoint(id: string, revision: number): Promise<void> {
   const link = links.link(interfaceName);
   if (!link) throw new Error(`no link ${interfaceName}`);
   for (const network of ipNetworks) {
-    links.run(addRoute({ prefix: prefix(network), protocol: 80, nextHops: [{ interfaceIndex: link.index }] }));
+    const route = { prefix: prefix(network), protocol: 80, nextHops: [{ interfaceIndex: link.index }] };
+    if (!programmed.has(`${id} ${entry.createRevision}`)) links.runUnless(addRoute(route), 'EEXIST');
   }
+  programmed.add(`${id} ${entry.createRevision}`);
 }
 
 const server = await serveCni({
@@ -74,11 +78,15 @@ const server = await serveCni({
   socketPath: `${runDir}/cni.sock`,
   awaitEndpoint,
   ready: () => (felix === 'not-ready' ? 'felix is not in sync' : undefined),
+  policyStatus: async () => (felix === 'well' ? undefined : 'felix does not answer'),
   log: createLogger('agent', 'error'),
 });
 
 const control = await serveControl(`${runDir}/control.sock`, {
   'GET /v1/dump': async () => (await store.list('')).entries.map(({ key, value }) => ({ key, value })),
+  'POST /v1/delete': async ({ body }) => {
+    if (typeof body === 'string') await store.transact({ compare: [], then: [{ kind: 'delete', key: body }] });
+  },
   'POST /v1/felix': ({ body }) => {
     if (body === 'well' || body === 'dead' || body === 'not-ready' || body === 'slow') felix = body;
     return {};

@@ -134,6 +134,11 @@ export class TestNode {
     return [...(await this.stored()).keys()].filter((key) => /workloadendpoints|\/handle\//.test(key));
   }
 
+  /** Deletes a key behind everybody's back. */
+  async lose(key: string): Promise<void> {
+    await callControl(`${this.runDir}/control.sock`, '/v1/delete', { body: key });
+  }
+
   async felix(mode: 'well' | 'dead' | 'not-ready' | 'slow'): Promise<void> {
     await callControl(`${this.runDir}/control.sock`, '/v1/felix', { body: mode });
   }

@@ -20,7 +20,7 @@ const address = (text: string): Address => parseAddress(text) ?? assert.fail(tex
 
 describe('rtnetlink', function () {
   this.timeout(30_000);
-  const netns = useNetns('a', 'b');
+  const netns = useNetns('a', 'b', 'empty');
   let here: Rtnetlink;
   let there: Rtnetlink;
   let index: number;
@@ -175,6 +175,17 @@ describe('rtnetlink', function () {
       [],
     );
     assert.deepEqual(here.routes({ family: 6, protocol: 81 }), []);
+  });
+
+  it('finds no routes in tables and namespaces that never had one', async () => {
+    const empty = new Rtnetlink({ netns: netns('empty') });
+    for (const family of [4, 6] as const) {
+      for (const filter of [{ family }, { family, table: 254 }, { family, table: 4711 }, { family, protocol: 80 }]) {
+        assert.deepEqual(empty.routes(filter), []);
+        assert.deepEqual(await empty.routesInSlices(filter), []);
+      }
+    }
+    empty.close();
   });
 
   it('deletes no route of another protocol', () => {

@@ -1,0 +1,107 @@
+// GC: everything of this network that no valid attachment owns goes: links by their mark, addresses by what was written
+// beside them when they were assigned. Other networks are not touched. An error does not stop it; all are reported.
+
+import {
+  affinitiesOf,
+  blockKey,
+  type IpamAttributes,
+  parseBlock,
+  partsOfAffinityKey,
+} from '../datastore/model/index.ts';
+import { type Attachment, type ContainerInterface, readConfiguration } from './config.ts';
+import type { CniContext } from './context.ts';
+import { detach } from './del.ts';
+import { CniError } from './errors.ts';
+import { linkMark, parseLinkMark } from './identity.ts';
+import type { CniRequest } from './protocol.ts';
+import { targetOf } from './target.ts';
+import { removeLink } from './wiring.ts';
+
+/** Keys of an allocation's attributes, beside Calico's `pod`, `namespace`, `node` and `timestamp`. */
+export const attachmentAttributes = { network: 'network', containerId: 'container', ifname: 'interface' } as const;
+
+export async function collectGarbage(context: CniContext, request: CniRequest): Promise<string> {
+  const configuration = readConfiguration(request.stdin);
+  if (!configuration.validAttachments) {
+    throw new CniError('invalidConfiguration', 'GC needs the list "cni.dev/valid-attachments"');
+  }
+  const { name: network } = configuration;
+  const valid = new Set(configuration.validAttachments.map(keyOf));
+  const links = linksOf(context, network);
+  const found = new Map<string, Attachment>();
+  // Addresses know the pod, links do not: so addresses first, and the first one found stays.
+  for (const attachment of [...(await ownersOfAddresses(context, network)), ...links.values()]) {
+    if (!valid.has(keyOf(attachment)) && !found.has(keyOf(attachment))) found.set(keyOf(attachment), attachment);
+  }
+  const failures: string[] = [];
+  for (const attachment of found.values()) {
+    try {
+      const target = targetOf(configuration, attachment, context.nodeName);
+      await context.inTurn(target.endpointKey, () => detach(context, target));
+      for (const [link, owner] of links) {
+        if (keyOf(owner) === keyOf(attachment)) removeLink(context.host, link, linkMark(network, owner));
+      }
+      context.log.info(
+        { containerId: attachment.containerId, ifname: attachment.ifname },
+        'left-over attachment removed',
+      );
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      failures.push(`${attachment.containerId} ${attachment.ifname}: ${reason}`);
+    }
+  }
+  if (failures.length === 0) return '';
+  const problem = `${failures.length} of ${found.size} left-over attachments could not be removed`;
+  throw new CniError('tryAgainLater', problem, failures.join('; '));
+}
+
+const keyOf = ({ containerId, ifname }: ContainerInterface): string => `${containerId} ${ifname}`;
+
+/** By name of the host side. */
+function linksOf(context: CniContext, network: string): Map<string, Attachment> {
+  const found = new Map<string, Attachment>();
+  for (const link of context.host.links()) {
+    const mark = parseLinkMark(link.alias);
+    if (mark?.network !== network) continue;
+    const { containerId, ifname } = mark;
+    found.set(link.name, { containerId, ifname, netns: '', pod: undefined, arguments: new Map() });
+  }
+  return found;
+}
+
+/** Who has addresses of this node's blocks. */
+async function ownersOfAddresses({ store, nodeName }: CniContext, network: string): Promise<Attachment[]> {
+  const attachments: Attachment[] = [];
+  for (const family of [4, 6] as const) {
+    for (const { key } of (await store.list(affinitiesOf(nodeName, family), { keysOnly: true })).entries) {
+      const prefix = partsOfAffinityKey(key)?.prefix;
+      const entry = prefix && (await store.get(blockKey(prefix)));
+      const block = entry && parseBlock(entry.value);
+      for (const attributes of block?.attributes ?? []) {
+        const attachment = attachmentOf(attributes, network, nodeName);
+        if (attachment) attachments.push(attachment);
+      }
+    }
+  }
+  return attachments;
+}
+
+function attachmentOf(
+  { secondary, handle_id: handle }: IpamAttributes,
+  network: string,
+  node: string,
+): Attachment | undefined {
+  const facts = secondary ?? {};
+  const containerId = facts[attachmentAttributes.containerId];
+  const ifname = facts[attachmentAttributes.ifname];
+  const isOurs = handle && facts['node'] === node && facts[attachmentAttributes.network] === network;
+  if (!isOurs || !containerId || !ifname) return undefined;
+  const { pod, namespace } = facts;
+  return {
+    containerId,
+    ifname,
+    netns: '',
+    pod: pod && namespace ? { name: pod, namespace } : undefined,
+    arguments: new Map(),
+  };
+}
