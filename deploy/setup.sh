@@ -95,6 +95,7 @@ etcd-server   etcd                      is the datastore of a real cluster
 etcd-client   etcdctl                   reads our keys as anybody's client would
 conntrack     conntrack                 shows the flows that a policy change cuts
 tcpdump       tcpdump                   sees what is on the wire
+openssl       openssl                   makes certificates for mutual TLS
 LIST
 }
 
