@@ -7,12 +7,14 @@ import type { Selector } from '../../datastore/model/selector/index.ts';
 import { compileRule, denyRule, type RuleContext, type RuleInput } from './compile.ts';
 import type { IpSetSpec, IpSets } from './ip-sets.ts';
 import type { CalcPolicy, CalcProfile, CalcRule, CalcUpdate, PolicyId } from './output.ts';
+import type { PolicyStage } from './tiers.ts';
 
 export interface PolicyRules {
   readonly id: PolicyId;
   readonly tier: string;
   readonly namespace: string;
   readonly staged: boolean;
+  readonly stage: PolicyStage;
   /** Bounds the named ports of the policy's own side; absent when packets to others pass through its rules too. */
   readonly subject?: Selector;
   readonly ingress: readonly RuleInput[];
@@ -107,13 +109,14 @@ export class ActiveRules {
   }
 
   #compilePolicy(rules: PolicyRules): Active<CalcPolicy> {
-    const { id, tier, staged, namespace, subject } = rules;
+    const { id, tier, staged, stage, namespace, subject } = rules;
     const context = { namespace, ...(subject && { subject }) };
     const known = this.#inUse.isTierKnown(tier);
     const sets = new Map<string, IpSetSpec>();
     const list = (direction: 'ingress' | 'egress'): readonly CalcRule[] =>
       known ? compileList(rules[direction], { ...context, direction }, sets) : [denyRule('tier is missing')];
-    return { output: { id, tier, staged, ingress: list('ingress'), egress: list('egress') }, sets };
+    const early = stage === 'pre-dnat' || stage === 'untracked' ? { stage } : {};
+    return { output: { id, tier, staged, ...early, ingress: list('ingress'), egress: list('egress') }, sets };
   }
 
   #compileProfile(name: string): Active<CalcProfile> {

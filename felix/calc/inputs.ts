@@ -66,6 +66,7 @@ export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
       tier: spec.tier,
       namespace,
       staged: kind.startsWith('Staged'),
+      stage,
       ...(stage === 'normal' && { subject: selector }),
       ingress: types.includes('Ingress') ? (spec.ingress ?? []) : [],
       egress: types.includes('Egress') ? (spec.egress ?? []) : [],
@@ -133,7 +134,7 @@ export function workloadSource(workload: WorkloadEndpoint): SourceInput {
   return {
     labels: workloadLabels(workload),
     parents: spec.profiles ?? [],
-    prefixes: readNetworks(spec.ipNetworks),
+    prefixes: networkTexts(spec.ipNetworks),
     ports: namedPorts(spec.ports),
   };
 }
@@ -154,10 +155,10 @@ export function localWorkload(
     details: {
       id,
       interfaceName: spec.interfaceName,
-      addresses: readNetworks(spec.ipNetworks),
+      addresses: networkTexts(spec.ipNetworks),
       ...(spec.mac && { mac: spec.mac }),
       profiles,
-      allowedSourcePrefixes: readNetworks(spec.allowSpoofedSourcePrefixes),
+      allowedSourcePrefixes: networkTexts(spec.allowSpoofedSourcePrefixes),
       revision,
     },
   };
@@ -167,7 +168,7 @@ export function hostEndpointSource({ metadata, spec }: HostEndpoint): SourceInpu
   return {
     labels: { given: metadata.labels ?? {} },
     parents: spec.profiles ?? [],
-    prefixes: readNetworks(spec.expectedIPs),
+    prefixes: networkTexts(spec.expectedIPs),
     ports: namedPorts(spec.ports),
   };
 }
@@ -182,7 +183,7 @@ export function localHostEndpoint(endpoint: HostEndpoint, revision: number): Loc
     details: {
       id: metadata.name,
       ...(spec.interfaceName && { interfaceName: spec.interfaceName }),
-      expectedAddresses: readNetworks(spec.expectedIPs).map((prefix) => prefix.address),
+      expectedAddresses: networkTexts(spec.expectedIPs).map((prefix) => prefix.address),
       profiles,
       revision,
     },
@@ -191,7 +192,7 @@ export function localHostEndpoint(endpoint: HostEndpoint, revision: number): Loc
 
 export function networkSetSource(set: NetworkSet | GlobalNetworkSet): SourceInput {
   const { metadata, spec } = set;
-  const prefixes = readNetworks(spec.nets);
+  const prefixes = networkTexts(spec.nets);
   const given = metadata.labels ?? {};
   const { namespace } = metadata;
   if (!namespace) return { labels: { given }, parents: [], prefixes, ports: [] };
@@ -215,7 +216,7 @@ export function hostInput(node: Node): CalcHost {
 }
 
 /** Networks or addresses; host bits are masked away. */
-function readNetworks(texts: readonly string[] | undefined): readonly Prefix[] {
+export function networkTexts(texts: readonly string[] | undefined): readonly Prefix[] {
   const prefixes: Prefix[] = [];
   for (const text of texts ?? []) {
     const network = parseInterfaceAddress(text);

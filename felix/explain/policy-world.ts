@@ -1,0 +1,274 @@
+// A cluster's policies as something to ask: may this end talk to that one, who decides it, and what would change it?
+//
+//   entries of the datastore ─► calculation graph, for the ends in question ─► picture ─► verdict at each end
+//
+// It knows what the datastore knows and touches neither kernel nor network: it works before anything is deployed.
+
+import {
+  encodeResource,
+  type Fault,
+  type HostEndpoint,
+  keyOf,
+  type Node,
+  type Profile,
+  type Resource,
+  type WorkloadEndpoint,
+} from '../../datastore/model/index.ts';
+import { familyOf } from '../../net/address.ts';
+import { parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
+import { decode } from '../calc/decode.ts';
+import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
+import { type AnyPolicy, policyInput } from '../calc/inputs.ts';
+import type { PlacedPolicy } from '../calc/tiers.ts';
+import { commonAddresses, type End, type EndResult, findEnd, labelsOf } from './ends.ts';
+import { type Packet, protocolName, type Traffic } from './packet.ts';
+import { Picture } from './picture.ts';
+import { type Direction, type EvaluateOptions, evaluate, type Subject, type Verdict } from './verdict.ts';
+
+/** What happens at one end. */
+export type Side =
+  | { readonly kind: 'policy'; readonly subject: Subject; readonly verdict: Verdict }
+  /** No policy of that end is asked. */
+  | { readonly kind: 'exempt'; readonly allowed: boolean; readonly reason: string };
+
+export interface Flow {
+  readonly source: End;
+  readonly destination: End;
+  readonly packet: Packet;
+  readonly allowed: boolean;
+  readonly egress: Side;
+  readonly ingress: Side;
+}
+
+export type FlowResult =
+  | { readonly kind: 'flow'; readonly flow: Flow }
+  | { readonly kind: 'problem'; readonly problem: string };
+
+/** A policy that says nothing about an endpoint in a direction, and why. */
+export interface NotApplying {
+  readonly policy: string;
+  readonly reason: string;
+}
+
+export class PolicyWorld {
+  readonly #entries: readonly RawUpdate[];
+  readonly #workloads: WorkloadEndpoint[] = [];
+  readonly #hostEndpoints: HostEndpoint[] = [];
+  readonly #nodes: Node[] = [];
+  readonly #profiles = new Map<string, Profile>();
+  readonly #policies: { readonly policy: AnyPolicy; readonly place: PlacedPolicy }[] = [];
+  readonly #extra: RawUpdate[] = [];
+  readonly #focus = new Set<string>();
+  readonly faults = new Map<string, readonly Fault[]>();
+  #graph: CalcGraph | undefined;
+  #picture = new Picture();
+
+  constructor(entries: readonly RawUpdate[]) {
+    this.#entries = entries;
+    for (const entry of entries) {
+      // All as local: endpoints of other nodes would come without their names.
+      const decoded = decode(entry, () => true);
+      if (decoded?.resource) this.#take(decoded.resource);
+    }
+  }
+
+  /** Of resources as they are written in files. */
+  static of(resources: readonly Resource[]): PolicyWorld {
+    return new PolicyWorld(resources.map(entryOf));
+  }
+
+  #take(resource: Resource): void {
+    switch (resource.kind) {
+      case 'WorkloadEndpoint':
+        this.#workloads.push(resource);
+        return;
+      case 'HostEndpoint':
+        this.#hostEndpoints.push(resource);
+        return;
+      case 'Node':
+        this.#nodes.push(resource);
+        return;
+      case 'Profile':
+        this.#profiles.set(resource.metadata.name, resource);
+        return;
+      case 'NetworkPolicy':
+      case 'GlobalNetworkPolicy':
+      case 'StagedNetworkPolicy':
+      case 'StagedGlobalNetworkPolicy': {
+        const input = policyInput(resource);
+        if (input) this.#policies.push({ policy: resource, place: input.place });
+        return;
+      }
+      default:
+    }
+  }
+
+  get policies(): readonly { readonly policy: AnyPolicy; readonly place: PlacedPolicy }[] {
+    return this.#policies;
+  }
+
+  get workloads(): readonly WorkloadEndpoint[] {
+    return this.#workloads;
+  }
+
+  get profiles(): ReadonlyMap<string, Profile> {
+    return this.#profiles;
+  }
+
+  /** What a person means by "prod/web", "10.0.0.7", "node:a" or "prod:app=web"; see ends.ts. */
+  end(text: string, defaultNamespace = 'default'): EndResult {
+    const inventory = {
+      workloads: this.#workloads,
+      hostEndpoints: this.#hostEndpoints,
+      nodes: this.#nodes,
+      profiles: this.#profiles,
+    };
+    const result = findEnd(text, inventory, defaultNamespace, this.#extra.length + 1);
+    if (result.kind === 'hypothetical') {
+      this.#workloads.push(result.endpoint);
+      this.#extra.push(entryOf(result.endpoint));
+      this.#graph = undefined;
+    }
+    return result;
+  }
+
+  flow(source: End, destination: End, traffic: Traffic, options: EvaluateOptions = {}): FlowResult {
+    const addresses = commonAddresses(source, destination);
+    if (!addresses) {
+      const problem = `${source.name} and ${destination.name} have no addresses of the same IP version`;
+      return { kind: 'problem', problem };
+    }
+    const [from, to] = addresses;
+    const packet: Packet = { ...inFamily(traffic, familyOf(from)), source: from, destination: to };
+    return { kind: 'flow', flow: this.#flow(source, destination, packet, options) };
+  }
+
+  #flow(source: End, destination: End, packet: Packet, options: EvaluateOptions): Flow {
+    this.#prepare([source, destination]);
+    const egress = this.#side('egress', source, destination, packet, options);
+    const ingress = this.#side('ingress', destination, source, packet, options);
+    const passes = (side: Side): boolean => (side.kind === 'policy' ? side.verdict.allowed : side.allowed);
+    return { source, destination, packet, allowed: passes(egress) && passes(ingress), egress, ingress };
+  }
+
+  #side(direction: Direction, end: End, other: End, packet: Packet, options: EvaluateOptions): Side {
+    if (end.kind === 'outside')
+      return { kind: 'exempt', allowed: true, reason: `${end.name} is outside: it has no policy here` };
+    if (packet.source === packet.destination) {
+      return { kind: 'exempt', allowed: true, reason: 'a packet to the own address does not leave the endpoint' };
+    }
+    if (end.kind === 'host') return this.#hostSide(direction, end, other, packet, options);
+    if (direction === 'ingress' && other.kind === 'host' && other.node === end.node) {
+      return { kind: 'exempt', allowed: true, reason: 'a node always reaches the workloads that it hosts' };
+    }
+    const subject = this.#picture.workloads.get(end.id);
+    if (!subject) {
+      return { kind: 'exempt', allowed: false, reason: 'its endpoint is not valid or has no interface: it is cut off' };
+    }
+    return { kind: 'policy', subject, verdict: this.#evaluate(subject, direction, packet, options) };
+  }
+
+  #hostSide(
+    direction: Direction,
+    end: Extract<End, { kind: 'host' }>,
+    other: End,
+    packet: Packet,
+    options: EvaluateOptions,
+  ): Side {
+    if (direction === 'ingress' && other.kind === 'workload' && other.node === end.node) {
+      const action = this.#picture.parameters['DefaultEndpointToHostAction'] ?? 'Drop';
+      const reason = `DefaultEndpointToHostAction is ${action}: what workloads send to their own node`;
+      if (action !== 'Return') return { kind: 'exempt', allowed: action === 'Accept', reason };
+    }
+    const address = direction === 'ingress' ? packet.destination : packet.source;
+    const ofNode = this.#hostEndpoints.filter(({ spec }) => spec.node === end.node);
+    const subjects = ofNode.flatMap(({ metadata }) => this.#picture.hostEndpoints.get(metadata.name) ?? []);
+    const subject =
+      subjects.find(({ expectedAddresses }) => expectedAddresses.includes(address)) ??
+      subjects.find(({ interfaceName }) => interfaceName === '*');
+    if (!subject) return { kind: 'exempt', allowed: true, reason: `no host endpoint protects ${end.name}` };
+    const failsafe = failsafePort(this.#picture.parameters, direction, packet);
+    if (failsafe) return { kind: 'exempt', allowed: true, reason: `${failsafe} is a failsafe port` };
+    return { kind: 'policy', subject, verdict: this.#evaluate(subject, direction, packet, options) };
+  }
+
+  #evaluate(subject: Subject, direction: Direction, packet: Packet, options: EvaluateOptions): Verdict {
+    const describe = (id: string): string | undefined => this.#graph?.describeIpSet(id);
+    return evaluate(this.#picture, subject, direction, packet, { describe, ...options });
+  }
+
+  /** Runs the graph for these ends too. Ends add up: asking again about the same costs nothing. */
+  #prepare(ends: readonly End[]): void {
+    const before = this.#focus.size;
+    for (const end of ends) {
+      if (end.kind === 'workload') this.#focus.add(`WorkloadEndpoint ${end.id}`);
+      if (end.kind !== 'host') continue;
+      for (const { metadata, spec } of this.#hostEndpoints) {
+        if (spec.node === end.node) this.#focus.add(`HostEndpoint /${metadata.name}`);
+      }
+    }
+    if (this.#graph && this.#focus.size === before) return;
+    const graph = createCalcGraph({
+      nodeName: '',
+      isLocal: ({ kind, namespace = '', name }) => this.#focus.has(`${kind} ${namespace}/${name}`),
+    });
+    graph.onUpdates(this.#entries);
+    graph.onUpdates(this.#extra);
+    graph.onInSync();
+    this.#picture = new Picture();
+    this.#picture.apply(graph.flush());
+    this.faults.clear();
+    for (const [key, faults] of graph.faults) this.faults.set(key, faults);
+    this.#graph = graph;
+  }
+
+  /** Policies of its namespace and global ones that say nothing about a workload in a direction. */
+  notApplying(end: End, direction: Direction): readonly NotApplying[] {
+    if (end.kind !== 'workload') return [];
+    const workload = this.#workloads.find(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}` === end.id);
+    if (!workload) return [];
+    const labels = labelsOf(workload, this.#profiles);
+    const silent: NotApplying[] = [];
+    for (const { policy, place } of this.#policies) {
+      const { namespace } = policy.metadata;
+      if (namespace !== undefined && namespace !== workload.metadata.namespace) continue;
+      const { selector, id } = place;
+      if (!selector.matches(labels)) silent.push({ policy: id, reason: `does not select it: ${selector.text}` });
+      else if (!place[direction]) silent.push({ policy: id, reason: `is not about ${direction}` });
+      else if (place.stage === 'pre-dnat' || place.stage === 'untracked') {
+        silent.push({ policy: id, reason: 'is for host endpoints only' });
+      }
+    }
+    return silent;
+  }
+}
+
+const entryOf = (resource: Resource): RawUpdate => ({
+  key: keyOf(resource),
+  value: encodeResource(resource),
+  revision: 0,
+});
+
+/** "icmp" means the ICMP of the packet's IP version. */
+function inFamily(traffic: Traffic, family: 4 | 6): Traffic {
+  if (family === 6 && traffic.protocol === 1) {
+    return { ...traffic, protocol: 58, icmpType: traffic.icmpType === 8 ? 128 : (traffic.icmpType ?? 128) };
+  }
+  return traffic;
+}
+
+/** The failsafe port that the packet goes to, as text: "tcp:22", or "tcp:10.0.0.0/8:22" for addresses of a network. */
+function failsafePort(
+  parameters: Readonly<Record<string, string>>,
+  direction: Direction,
+  packet: Packet,
+): string | undefined {
+  const list = parameters[direction === 'ingress' ? 'FailsafeInboundHostPorts' : 'FailsafeOutboundHostPorts'] ?? '';
+  const peer = direction === 'ingress' ? packet.source : packet.destination;
+  return list.split(',').find((text) => {
+    const [, protocol, net, port] = /^(\w+):(?:(.+):)?(\d+)$/.exec(text) ?? [];
+    const network = net === undefined ? undefined : parsePrefixOrAddress(net);
+    if (net !== undefined && !(network && prefixContains(network, peer))) return false;
+    return protocol === protocolName(packet.protocol) && Number(port) === packet.destinationPort;
+  });
+}

@@ -1,0 +1,47 @@
+// The answer as text for a terminal.
+
+import type { Explanation, SideExplanation } from './explain.ts';
+import type { RuleStep, TierStep } from './verdict.ts';
+
+const MOST_SILENT_POLICIES = 8;
+
+export function formatExplanation(explanation: Explanation): string {
+  const { source, destination, traffic, allowed, egress, ingress } = explanation;
+  const end = ({ name, address }: Explanation['source']): string => (name === address ? name : `${name} (${address})`);
+  const lines = [
+    `${allowed ? 'ALLOWED' : 'DENIED'}  ${end(source)} -> ${end(destination)}  ${traffic}`,
+    ...formatSide(`egress from ${source.name}`, egress),
+    ...formatSide(`ingress to ${destination.name}`, ingress),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function formatSide(title: string, side: SideExplanation): readonly string[] {
+  const lines = ['', `${title}: ${side.allowed ? 'allowed' : 'denied'}`, `  ${side.because}`];
+  for (const tier of side.tiers) lines.push(...formatTier(tier));
+  for (const { profile, rules, outcome } of side.profiles) {
+    lines.push(`  profile ${profile}: ${outcome}`, ...rules.map(formatRule));
+  }
+  if (side.notApplying.length > 0) {
+    lines.push('  policies without a say:');
+    for (const { policy, reason } of side.notApplying.slice(0, MOST_SILENT_POLICIES))
+      lines.push(`    ${policy} ${reason}`);
+    const more = side.notApplying.length - MOST_SILENT_POLICIES;
+    if (more > 0) lines.push(`    and ${more} more`);
+  }
+  if (side.wouldChange.length > 0)
+    lines.push('  what would change it:', ...side.wouldChange.map((text) => `    ${text}`));
+  return lines;
+}
+
+function formatTier({ tier, policies, outcome }: TierStep): readonly string[] {
+  const lines = [`  tier ${tier}: ${outcome}`];
+  for (const step of policies) {
+    lines.push(`    ${step.policy}${step.staged ? ' (staged, not enforced)' : ''}: ${step.outcome}`);
+    lines.push(...step.rules.map((rule) => `  ${formatRule(rule)}`));
+  }
+  return lines;
+}
+
+const formatRule = ({ origin, action, matches, reasons }: RuleStep): string =>
+  `    ${matches ? '*' : ' '} ${origin} ${action}${matches ? '' : `: ${reasons.join('; ')}`}`;
