@@ -1,0 +1,267 @@
+// Shows that the evaluator behind `twillctl policy why` and the rules in the kernel agree: random policies on real pods,
+// and for thousands of real TCP, UDP and ICMP packets the evaluator's verdict against what arrives.
+//
+// A failure prints its seed; SEED=<n> ROUNDS=<n> repeats it.
+
+import assert from 'node:assert/strict';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { createCalcGraph } from '../../../felix/calc/graph.ts';
+import type { End } from '../../../felix/explain/ends.ts';
+import { explain } from '../../../felix/explain/explain.ts';
+import { PolicyWorld, type Side } from '../../../felix/explain/policy-world.ts';
+import { formatExplanation } from '../../../felix/explain/text.ts';
+import { steps } from '../../felix/calc/world.ts';
+import { type Felix, TestNode, until } from './node.ts';
+import type { Probe, ProbeRequest } from './prober.ts';
+import { ports, RandomWorld } from './random-world.ts';
+
+const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
+const rounds = Number(process.env['ROUNDS'] ?? 25);
+const CELLS_PER_ROUND = 240;
+const PINGS_PER_ROUND = 10;
+const outside = ['192.0.2.9', '2001:db8::9'];
+
+/** A prober process in a namespace. */
+class Prober {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #waiting = new Map<number, (results: readonly boolean[]) => void>();
+  #text = '';
+  #nextId = 1;
+  ready = false;
+
+  constructor(netns: string) {
+    const script = fileURLToPath(new URL('./prober.ts', import.meta.url));
+    const node = [process.execPath, '--import', 'tsx', script, ...ports.map(String)];
+    this.#process = spawn('ip', ['netns', 'exec', netns, ...node]);
+    this.#process.stderr.resume();
+    this.#process.stdout.on('data', (chunk) => this.#read(String(chunk)));
+  }
+
+  #read(chunk: string): void {
+    const lines = (this.#text + chunk).split('\n');
+    this.#text = lines.pop() ?? '';
+    for (const line of lines) {
+      const { id, results, ready } = JSON.parse(line);
+      if (ready) this.ready = true;
+      this.#waiting.get(id)?.(results);
+      this.#waiting.delete(id);
+    }
+  }
+
+  run(probes: readonly Probe[], timeoutMs: number): Promise<readonly boolean[]> {
+    if (probes.length === 0) return Promise.resolve([]);
+    const request: ProbeRequest = { id: this.#nextId++, timeoutMs, probes };
+    return new Promise((resolve) => {
+      this.#waiting.set(request.id, resolve);
+      this.#process.stdin.write(`${JSON.stringify(request)}\n`);
+    });
+  }
+
+  stop(): void {
+    this.#process.stdin.end();
+    this.#process.kill();
+  }
+}
+
+interface Station {
+  readonly name: string;
+  readonly netns: string;
+  readonly addresses: readonly string[];
+  readonly prober: Prober;
+}
+
+interface Cell {
+  readonly source: Station;
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: 6 | 17;
+  readonly port: number;
+}
+
+describe('evaluator and kernel', function () {
+  this.timeout(180_000);
+  let node: TestNode;
+  let felix: Felix;
+  const stations: Station[] = [];
+  let world: RandomWorld;
+  let sourcePort = 20_000;
+
+  before(async () => {
+    node = new TestNode();
+    const pods = ['a', 'b', 'c', 'd', 'e'].map((name, i) => node.addPod(name, i + 1));
+    felix = await node.startFelix();
+    for (const { name, netns, addresses } of pods) stations.push({ name, netns, addresses, prober: new Prober(netns) });
+    stations.push({ name: 'outside', netns: node.outside, addresses: outside, prober: new Prober(node.outside) });
+    stations.push({
+      name: 'node',
+      netns: node.name,
+      addresses: ['192.0.2.1', '2001:db8::1'],
+      prober: new Prober(node.name),
+    });
+    await until('all probers listen', () => stations.every(({ prober }) => prober.ready), 20_000);
+    const worldPods = pods.map(({ name, interfaceName, addresses }, i) => ({
+      namespace: i < 3 ? 'n1' : 'n2',
+      name,
+      interfaceName,
+      addresses: addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
+    }));
+    world = new RandomWorld(seed, worldPods, ['192.0.2.9/32', '2001:db8::9/128']);
+  });
+
+  after(async () => {
+    for (const { prober } of stations) prober.stop();
+    await node.remove();
+  });
+
+  /** A source and a destination, one of them a pod, in one IP version. */
+  function randomCell(): Cell {
+    const pods = stations.slice(0, 5);
+    const others = stations.slice(0, 6);
+    const fromPod = world.chance(0.7);
+    const source = world.pick(fromPod ? pods : stations);
+    const target = world.pick((fromPod ? stations : others).filter((station) => station !== source));
+    if (!pods.includes(source) && !pods.includes(target)) return randomCell();
+    const family = world.below(2);
+    return {
+      source,
+      from: source.addresses[family] ?? '',
+      to: target.addresses[family] ?? '',
+      protocol: world.pick([6, 17]),
+      port: world.pick(ports),
+    };
+  }
+
+  const nextSourcePort = (): number => {
+    sourcePort = sourcePort >= 59_000 ? 20_000 : sourcePort + 1;
+    return sourcePort;
+  };
+
+  async function seen(
+    cells: readonly (Cell & { sourcePort: number })[],
+    timeoutMs: number,
+  ): Promise<readonly boolean[]> {
+    const results = new Array<boolean>(cells.length).fill(false);
+    await Promise.all(
+      stations.map(async ({ prober, name }) => {
+        const own = cells.flatMap((cell, i) => (cell.source.name === name ? [{ cell, i }] : []));
+        const probes = own.map(({ cell }) => ({
+          protocol: cell.protocol,
+          address: cell.to,
+          port: cell.port,
+          sourcePort: cell.sourcePort,
+        }));
+        const answers = await prober.run(probes, timeoutMs);
+        for (const [at, { i }] of own.entries()) results[i] = answers[at] ?? false;
+      }),
+    );
+    return results;
+  }
+
+  it(`agree about every packet (seed ${seed}, ${rounds} rounds)`, async () => {
+    const graph = createCalcGraph({ nodeName: 'here' });
+    graph.onInSync();
+    let before: ReadonlyMap<string, string> = new Map();
+    const counts = { cells: 0, allowed: 0 };
+    for (let round = 0; round < rounds; round++) {
+      world.step();
+      const now = new Map(world.entries);
+      graph.onUpdates(steps(before, now, round + 1));
+      before = now;
+      assert.deepEqual([...graph.faults], [], 'the random resources are valid');
+      const updates = graph.flush();
+      const applies = felix.dataplane.status().applies;
+      for (const update of updates) felix.dataplane.onUpdate(update);
+      if (updates.length > 0) await until('an apply', () => felix.dataplane.status().applies > applies, 10_000);
+      assert.equal(felix.dataplane.status().lastError, '', `seed ${seed}, round ${round}`);
+
+      const evaluator = new PolicyWorld([...[...now].map(([key, value]) => ({ key, value, revision: 1 })), nodeEntry]);
+      const endOf = (text: string): End => {
+        const result = evaluator.end(text);
+        if (result.kind === 'problem') throw new Error(result.problem);
+        return result.end;
+      };
+      const expectation = (from: string, to: string, traffic: Parameters<typeof explain>[3]): boolean => {
+        const result = evaluator.flow(endOf(from), endOf(to), traffic);
+        if (result.kind === 'problem') throw new Error(result.problem);
+        const passes = (side: Side): boolean => (side.kind === 'policy' ? side.verdict.allowed : side.allowed);
+        // The outside host may stand for a pod of another node: its own policy is enforced there, not here.
+        const here = { egress: !outside.includes(from), ingress: !outside.includes(to) };
+        return (!here.egress || passes(result.flow.egress)) && (!here.ingress || passes(result.flow.ingress));
+      };
+      const wrong = async (cells: readonly Cell[], timeoutMs: number): Promise<Cell[]> => {
+        const sent = cells.map((cell) => ({ ...cell, sourcePort: nextSourcePort() }));
+        const results = await seen(sent, timeoutMs);
+        return sent.filter((cell, i) => {
+          const { protocol, port } = cell;
+          const expected = expectation(cell.from, cell.to, {
+            protocol,
+            destinationPort: port,
+            sourcePort: cell.sourcePort,
+          });
+          if (expected) counts.allowed++;
+          return results[i] !== expected;
+        });
+      };
+      const cells = Array.from({ length: CELLS_PER_ROUND }, randomCell);
+      counts.cells += cells.length;
+      // On a busy machine an answer may come late: what disagrees is asked once more, with patience.
+      const disagreeing = await wrong(await wrong(cells, 250), 1500);
+      for (const cell of disagreeing) {
+        const text = explain(evaluator, endOf(cell.from), endOf(cell.to), {
+          protocol: cell.protocol,
+          destinationPort: cell.port,
+          sourcePort: 50_000,
+        });
+        const answer = typeof text === 'string' ? text : formatExplanation(text);
+        assert.fail(`seed ${seed}, round ${round}: the kernel decides otherwise than\n${answer}\n${node.ruleset()}`);
+      }
+      await Promise.all(
+        Array.from({ length: PINGS_PER_ROUND }, async () => {
+          const { source, from, to } = randomCell();
+          const icmp = from.includes(':')
+            ? { protocol: 58, icmpType: 128, icmpCode: 0 }
+            : { protocol: 1, icmpType: 8, icmpCode: 0 };
+          const expected = expectation(from, to, icmp);
+          const arrives = await pings(source.netns, to, expected ? 3 : 0.3);
+          assert.equal(arrives, expected, `seed ${seed}, round ${round}: ping from ${from} to ${to}`);
+        }),
+      );
+      counts.cells += PINGS_PER_ROUND;
+    }
+    assert.ok(counts.allowed > counts.cells * 0.1, `${counts.allowed} of ${counts.cells} packets are allowed`);
+    assert.ok(counts.allowed < counts.cells * 0.9, `${counts.allowed} of ${counts.cells} packets are allowed`);
+  });
+});
+
+/** Sends until an answer comes or the time is over. */
+function pings(netns: string, address: string, timeoutSec: number): Promise<boolean> {
+  const args = [
+    'netns',
+    'exec',
+    netns,
+    'timeout',
+    `${timeoutSec}`,
+    'ping',
+    '-c',
+    '1',
+    '-i',
+    '0.2',
+    '-W',
+    `${timeoutSec}`,
+  ];
+  return new Promise((resolve) => {
+    spawn('ip', [...args, address], { stdio: 'ignore' }).on('exit', (code) => resolve(code === 0));
+  });
+}
+
+const nodeEntry = {
+  key: '/calico/resources/v3/projectcalico.org/nodes/here',
+  value: JSON.stringify({
+    kind: 'Node',
+    apiVersion: 'projectcalico.org/v3',
+    metadata: { name: 'here' },
+    spec: { bgp: { ipv4Address: '192.0.2.1/24', ipv6Address: '2001:db8::1/64' } },
+  }),
+  revision: 1,
+};
