@@ -222,7 +222,7 @@ export class ExportAttributes {
       this.#append(bytes, start, end);
       return;
     }
-    const joins = start < end && bytes[start] === AS_SEQUENCE && (bytes[start + 1] ?? 0) < MAX_SEGMENT_ASNS;
+    const joins = joinsFirst(bytes, start, end);
     this.#header(TRANSITIVE, AttributeCode.asPath, end - start + (joins ? 4 : 6));
     const out = this.bytes;
     out[this.length] = AS_SEQUENCE;
@@ -234,15 +234,8 @@ export class ExportAttributes {
 
   /** RFC 6793 §4.2.2: 2-octet numbers, and an AS4_PATH beside them when one does not fit. */
   #addOldAsPath(bytes: Uint8Array, start: number, end: number, prepend: number): void {
-    const path = new Uint8Array(end - start + 6);
-    let length = 0;
-    if (prepend !== 0) {
-      path.set([AS_SEQUENCE, 1]);
-      writeUint32(path, 2, prepend);
-      length = 6;
-    }
-    path.set(bytes.subarray(start, end), length);
-    length += end - start;
+    const path = prepend === 0 ? bytes.slice(start, end) : prepended(bytes, start, end, prepend);
+    const { length } = path;
     let at = this.length + 4;
     let wide = false;
     for (let from = 0; from < length; ) {
@@ -325,3 +318,17 @@ export class ExportAttributes {
     this.length = at;
   }
 }
+
+/** The path with one more AS in front: in its first sequence, or in a new one. */
+function prepended(bytes: Uint8Array, start: number, end: number, asn: number): Uint8Array {
+  const joins = joinsFirst(bytes, start, end);
+  const path = new Uint8Array(end - start + (joins ? 4 : 6));
+  path[0] = AS_SEQUENCE;
+  path[1] = joins ? (bytes[start + 1] ?? 0) + 1 : 1;
+  writeUint32(path, 2, asn);
+  path.set(bytes.subarray(joins ? start + 2 : start, end), 6);
+  return path;
+}
+
+const joinsFirst = (bytes: Uint8Array, start: number, end: number): boolean =>
+  start < end && bytes[start] === AS_SEQUENCE && (bytes[start + 1] ?? 0) < MAX_SEGMENT_ASNS;

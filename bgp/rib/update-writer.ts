@@ -17,8 +17,9 @@ export interface Chunk {
 }
 
 const SLAB_BYTES = 128 * 1024;
-/** Longest NLRI: path identifier, length, 16 octets; and what Ipv4Prefixes.write may scribble beyond. */
-const NLRI_ROOM = 24;
+/** Longest NLRI of a family, with its path identifier where there is one. */
+const nlriRoom = (prefixes: PrefixTable, identifiers: Uint32Array | undefined): number =>
+  (prefixes.family === 4 ? 5 : 17) + (identifiers ? 4 : 0);
 
 export class UpdateWriter {
   #slab: Uint8Array = new Uint8Array(0);
@@ -62,8 +63,9 @@ export class UpdateWriter {
   ): boolean {
     const fixed = HEADER_LENGTH + 4 + attributes.length + attributes.reachLength;
     // Longer messages than needed help nobody; long attributes may need them (RFC 8654).
-    const limit = fixed + NLRI_ROOM > MAX_MESSAGE_LENGTH ? maxLength : MAX_MESSAGE_LENGTH;
-    if (fixed + NLRI_ROOM > limit) return false;
+    const longest = nlriRoom(prefixes, identifiers);
+    const limit = fixed + longest > MAX_MESSAGE_LENGTH ? maxLength : MAX_MESSAGE_LENGTH;
+    if (fixed + longest > limit) return false;
     let i = from;
     while (i < to) {
       const start = this.#begin(limit);
@@ -72,7 +74,7 @@ export class UpdateWriter {
       let at = start + HEADER_LENGTH + 4;
       if (tail > 0) at = copy(attributes.reach, attributes.reachLength, slab, at);
       else at = copy(attributes.bytes, attributes.length, slab, at);
-      const room = start + limit - tail - NLRI_ROOM;
+      const room = start + limit - tail - longest;
       const nlri = at;
       for (; i < to && at <= room; i++) {
         if (identifiers) at = writeIdentifier(slab, at, identifiers[i] ?? 0);
@@ -106,7 +108,7 @@ export class UpdateWriter {
     while (i < to) {
       const start = this.#begin(MAX_MESSAGE_LENGTH);
       const slab = this.#slab;
-      const room = start + MAX_MESSAGE_LENGTH - 2 - NLRI_ROOM;
+      const room = start + MAX_MESSAGE_LENGTH - 2 - nlriRoom(prefixes, identifiers);
       const nlri = start + HEADER_LENGTH + (plain ? 2 : 11);
       let at = nlri;
       for (; i < to && at <= room; i++) {
