@@ -16,6 +16,7 @@ import { type CalcGraph, createCalcGraph } from '../felix/calc/graph.ts';
 import { Dataplane } from '../felix/dataplane/dataplane.ts';
 import { metricsText } from '../felix/dataplane/metrics.ts';
 import { Monitor } from '../linux/monitor.ts';
+import { Conntrack } from '../linux/netlink/conntrack.ts';
 import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { openNftables } from '../linux/nftables.ts';
 import { writeSysctlsIfPresent } from '../linux/sysctl.ts';
@@ -30,6 +31,10 @@ const bgpRouteProtocol = 81;
 /** Should an event ever be missed: everything is compared with the kernel this often. */
 const resyncIntervalMs = 90_000;
 
+/** "false" gives Calico's behaviour: what was established lives on, whatever policy says later. */
+const cutsRevokedFlows = (environment: NodeJS.ProcessEnv): boolean =>
+  environment['TWILL_CUT_REVOKED_FLOWS'] !== 'false';
+
 /** Runs until a signal comes or the supervisor is gone. */
 export async function runFelix(options: NodeOptions): Promise<void> {
   const log = createLogger('felix', options.logLevel);
@@ -40,7 +45,14 @@ export async function runFelix(options: NodeOptions): Promise<void> {
 
   const nft = openNftables();
   const netlink = new Rtnetlink();
-  const dataplane = new Dataplane({ nft, netlink, writeSwitches: writeSysctlsIfPresent, log });
+  const conntrack = cutsRevokedFlows(process.env) ? new Conntrack() : undefined;
+  const dataplane = new Dataplane({
+    nft,
+    netlink,
+    writeSwitches: writeSysctlsIfPresent,
+    ...(conntrack && { conntrack }),
+    log,
+  });
   const monitor = new Monitor({
     watch: ['links', 'addresses', 'routes', 'nftables'],
     ignoreRouteProtocols: [bgpRouteProtocol],
@@ -79,6 +91,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   await dataplane.close();
   await store.close();
   await nft.close();
+  conntrack?.close();
   netlink.close();
 }
 

@@ -10,6 +10,7 @@
 // because without it there would be no policy until the datastore has answered.
 
 import type { MonitorEvent } from '../../linux/monitor.ts';
+import type { Conntrack } from '../../linux/netlink/conntrack.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
 import type { NftClient } from '../../linux/nftables.ts';
 import type { Address } from '../../net/address.ts';
@@ -19,8 +20,10 @@ import { parseTable } from '../nft/listing.ts';
 import { tableName } from '../nft/objects.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
 import type { EndpointChange } from './endpoints.ts';
+import { FlowCutter } from './flow-cutter.ts';
 import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
+import { Revocation } from './revocation.ts';
 import { DesiredTable } from './table.ts';
 
 export interface DataplaneOptions {
@@ -28,6 +31,8 @@ export interface DataplaneOptions {
   readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes' | 'addresses'>;
   /** Writes kernel switches; false when one does not exist. */
   readonly writeSwitches: (values: Readonly<Record<string, number>>) => boolean;
+  /** Absent: established flows live on whatever policy says later. */
+  readonly conntrack?: Pick<Conntrack, 'forEach' | 'delete'>;
   readonly log: Logger;
 }
 
@@ -48,6 +53,7 @@ export interface DataplaneStatus {
   readonly lastApplyMs: number;
   readonly failures: number;
   readonly repairs: number;
+  readonly flowsCut: number;
   readonly lastError: string;
 }
 
@@ -63,6 +69,8 @@ export class Dataplane {
   private readonly routes: KernelRoutes;
   private readonly awaiting = new Awaiting();
   private readonly switched = new Set<string>();
+  private readonly revocation: Revocation | undefined;
+  private readonly cutter: FlowCutter | undefined;
 
   private inSync = false;
   private everApplied = false;
@@ -86,6 +94,11 @@ export class Dataplane {
     this.options = options;
     this.log = options.log;
     this.routes = new KernelRoutes(options.netlink, (name) => this.table.isWorkloadInterface(name));
+    const { conntrack, nft, netlink, log } = options;
+    if (!conntrack) return;
+    this.revocation = new Revocation();
+    const ownAddresses = (): Set<Address> => new Set(netlink.addresses().map(({ address }) => address));
+    this.cutter = new FlowCutter({ conntrack, nft, revocation: this.revocation, ownAddresses, log });
   }
 
   /** Puts up the empty table where there is none. Call before anything else. */
@@ -102,6 +115,7 @@ export class Dataplane {
 
   onUpdate(update: CalcUpdate): void {
     this.table.receive(update);
+    this.revocation?.receive(update);
     if (update.kind === 'in-sync' && !this.inSync) {
       this.inSync = true;
       this.log.info('in sync with the datastore');
@@ -165,6 +179,7 @@ export class Dataplane {
       lastApplyMs: this.lastApplyMs,
       failures: this.failures,
       repairs: this.repairs,
+      flowsCut: this.cutter?.flowsCut ?? 0,
       lastError: this.lastError,
     };
   }
@@ -184,6 +199,7 @@ export class Dataplane {
     clearTimeout(this.timer);
     this.awaiting.close();
     await this.applying;
+    await this.cutter?.close();
   }
 
   private schedule(delayMs: number): void {
@@ -231,6 +247,7 @@ export class Dataplane {
     for (const { after } of changes) if (after) this.awaiting.applied(after.id, after.revision);
     this.writeSwitches();
     failures.push(...this.routes.addMissing());
+    await this.cutter?.afterApply();
     this.awaiting.check((id) => this.explain(id, 0) === undefined);
     return failures;
   }

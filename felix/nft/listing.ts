@@ -43,14 +43,16 @@ function parseSet(
 ): { declaration: SetDeclaration; elements: Map<string, string> } {
   const key = (Array.isArray(value['type']) ? value['type'] : [value['type']]) as KeyType[];
   const flags = Array.isArray(value['flags']) ? value['flags'] : [value['flags']];
-  const mapped = value['map'];
+  const { map: mapped, timeout } = value;
   const declaration: SetDeclaration = {
     name,
     key,
     interval: flags.includes('interval'),
+    ...(typeof timeout === 'number' && { timeoutSec: timeout }),
     ...((mapped === 'verdict' || mapped === 'counter') && { value: mapped }),
   };
   const elements = new Map<string, string>();
+  if (declaration.timeoutSec !== undefined) return { declaration, elements };
   for (const element of Array.isArray(value['elem']) ? value['elem'] : []) {
     if (mapped === undefined) elements.set(keyText(element, key), '');
     else if (Array.isArray(element)) elements.set(keyText(element[0], key), valueText(element[1]));

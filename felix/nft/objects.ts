@@ -42,6 +42,8 @@ export interface SetDeclaration {
   /** Keys may be prefixes and ranges; none may overlap another. */
   readonly interval: boolean;
   readonly value?: 'verdict' | 'counter';
+  /** Elements go by themselves. They are not part of the desired state. */
+  readonly timeoutSec?: number;
 }
 
 export type KeyType = 'ifname' | 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service';
@@ -76,7 +78,7 @@ export function ruleComment(rule: Rule): string {
 export const fingerprint = (text: string): string => createHash('sha1').update(text).digest('base64url').slice(0, 8);
 
 export const sameDeclaration = (a: SetDeclaration, b: SetDeclaration): boolean =>
-  a.key.join() === b.key.join() && a.interval === b.interval && a.value === b.value;
+  a.key.join() === b.key.join() && a.interval === b.interval && a.value === b.value && a.timeoutSec === b.timeoutSec;
 
 /** Fields of an element's key, joined as nft writes a concatenation. */
 export const concat = (...fields: readonly string[]): string => fields.join(' . ');

@@ -100,7 +100,8 @@ const isVerdict = (value: string): boolean => /^(accept|drop|(goto|jump) .*)$/.t
 const setKind = (declaration: SetDeclaration): 'map' | 'set' => (declaration.value ? 'map' : 'set');
 
 function setText(declaration: SetDeclaration): string {
-  const { name, key, interval, value } = declaration;
+  const { name, key, interval, value, timeoutSec } = declaration;
   const type = `type ${key.join(' . ')}${value ? ` : ${value}` : ''};`;
-  return `add ${setKind(declaration)} ${tableName} ${name} { ${type}${interval ? ' flags interval;' : ''} }\n`;
+  const timeout = timeoutSec === undefined ? '' : ` flags timeout; timeout ${timeoutSec}s;`;
+  return `add ${setKind(declaration)} ${tableName} ${name} { ${type}${interval ? ' flags interval;' : ''}${timeout} }\n`;
 }

@@ -16,6 +16,9 @@ import { type Chain, concat, type Rule, type SetDeclaration } from '../nft/objec
 import type { RulesConfig } from './config.ts';
 import type { Direction } from './names.ts';
 
+const flowKey = (address: 'ipv4_addr' | 'ipv6_addr') =>
+  [address, address, 'inet_proto', 'inet_service', 'inet_service'] as const;
+
 export const sets = {
   /** iifname → goto a tiers chain. */
   egress: { name: 'egress-by-interface', key: ['ifname'], interval: false, value: 'verdict' },
@@ -31,6 +34,9 @@ export const sets = {
   natSources6: { name: 'nat-outgoing6', key: ['ipv6_addr'], interval: true },
   natExclusions4: { name: 'nat-exclusions4', key: ['ipv4_addr'], interval: true },
   natExclusions6: { name: 'nat-exclusions6', key: ['ipv6_addr'], interval: true },
+  /** Source, destination, protocol and ports of what the other side of a cut flow may still send. */
+  revokedAnswers4: { name: 'revoked-answers4', key: flowKey('ipv4_addr'), interval: false, timeoutSec: 300 },
+  revokedAnswers6: { name: 'revoked-answers6', key: flowKey('ipv6_addr'), interval: false, timeoutSec: 300 },
 } as const satisfies Record<string, SetDeclaration>;
 
 export const dropCounters = {
@@ -38,6 +44,7 @@ export const dropCounters = {
   invalid: 'drop/conntrack-invalid',
   unknown: 'drop/unknown-interface',
   toHost: 'drop/workload-to-host',
+  revoked: 'drop/answers-of-revoked-flows',
 } as const;
 
 export const dispatchMap = (direction: Direction): string => sets[direction].name;
@@ -128,9 +135,17 @@ function dispatchRules(direction: Direction, field: 'iifname' | 'oifname', confi
   const invalid = { text: `ct state invalid counter name "${dropCounters.invalid}" drop`, comment: 'no flow of ours' };
   return [
     ...(config.dropInvalid ? [invalid] : []),
+    ...([4, 6] as const).map(revokedRule),
     { text: `${field} vmap @${dispatchMap(direction)}`, comment: 'policies of the endpoint' },
     { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
   ];
+}
+
+function revokedRule(family: 4 | 6): Rule {
+  const ip = family === 4 ? 'ip' : 'ip6';
+  const flow = concat(`${ip} saddr`, `${ip} daddr`, 'meta l4proto', 'th sport', 'th dport');
+  const set = sets[`revokedAnswers${family}`].name;
+  return { text: `${flow} @${set} counter name "${dropCounters.revoked}" drop`, comment: 'answers of a cut flow' };
 }
 
 function toHostRules({ endpointToHostAction }: RulesConfig): Rule[] {

@@ -4,6 +4,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { Dataplane } from '../../../felix/dataplane/dataplane.ts';
 import { Monitor } from '../../../linux/monitor.ts';
+import { Conntrack } from '../../../linux/netlink/conntrack.ts';
 import { Rtnetlink } from '../../../linux/netlink/rtnetlink.ts';
 import { netnsPath } from '../../../linux/netns.ts';
 import { openNftables } from '../../../linux/nftables.ts';
@@ -152,6 +153,7 @@ export class Felix {
   readonly dataplane: Dataplane;
   private readonly monitor: Monitor | undefined;
   private readonly netlink: Rtnetlink;
+  private readonly conntrack: Conntrack;
   private readonly nft: ReturnType<typeof openNftables>;
 
   constructor(namespace: string, events: boolean) {
@@ -160,7 +162,9 @@ export class Felix {
       process.env['TWILL_TEST_LOG'] === 'trace' ? 'trace' : process.env['TWILL_TEST_LOG'] ? 'info' : 'silent';
     this.nft = openNftables({ netns });
     this.netlink = new Rtnetlink({ netns });
+    this.conntrack = new Conntrack({ netns });
     this.dataplane = new Dataplane({
+      conntrack: this.conntrack,
       nft: this.nft,
       netlink: this.netlink,
       writeSwitches: (values) => writeSysctlsIfPresent(values, netns),
@@ -180,5 +184,6 @@ export class Felix {
     await this.dataplane.close();
     await this.nft.close();
     this.netlink.close();
+    this.conntrack.close();
   }
 }

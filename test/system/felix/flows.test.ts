@@ -1,0 +1,198 @@
+// Shows that a change of policy reaches flows that are already established, and only those that it forbids: TCP and UDP,
+// in both directions, by rule and by selector; that an address takes no flows with it to its next owner; that a restart
+// of felix cuts nothing.
+
+import { strict as assert } from 'node:assert';
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { CalcUpdate } from '../../../felix/calc/output.ts';
+import { inSync, ipSet, member, policyUpdate, port, profileUpdate, rule, tier, workload } from '../../felix/updates.ts';
+import { type Felix, type Pod, sh, TestNode, until } from './node.ts';
+
+/** Both ends send a line every 20 ms and print what they get. */
+const talker = (protocol: 'tcp' | 'udp'): Record<'server' | 'client', string> =>
+  protocol === 'tcp'
+    ? {
+        server: `require('net').createServer(s=>{setInterval(()=>s.write('s\\n'),20);s.on('data',()=>console.log('got'));s.on('error',()=>{})}).listen(PORT)`,
+        client: `const s=require('net').connect(PORT,HOST);setInterval(()=>s.write('c\\n'),20);s.on('data',()=>console.log('got'));s.on('error',()=>{})`,
+      }
+    : {
+        server: `const d=require('dgram').createSocket('udp6');let to;d.on('message',(m,r)=>{to=r;console.log('got')});d.bind(PORT);setInterval(()=>to&&d.send('s',to.port,to.address),20)`,
+        client: `const d=require('dgram').createSocket(HOST.includes(':')?'udp6':'udp4');d.on('message',()=>console.log('got'));setInterval(()=>d.send('c',PORT,HOST),20)`,
+      };
+
+class Flow {
+  private readonly ends: readonly ChildProcess[];
+  private readonly heard = [0, 0];
+
+  constructor(client: Pod, server: Pod, address: string, number: number, protocol: 'tcp' | 'udp') {
+    const program = talker(protocol);
+    const run = (pod: Pod, text: string): ChildProcess => {
+      const script = text.replaceAll('PORT', `${number}`).replaceAll('HOST', `'${address}'`);
+      return spawn('ip', ['netns', 'exec', pod.netns, process.execPath, '-e', script], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+    };
+    const listening = run(server, program.server);
+    this.ends = [listening, run(client, `setTimeout(()=>{${program.client}},150)`)];
+    for (const [i, end] of this.ends.entries()) {
+      end.stdout?.on('data', () => {
+        this.heard[i] = (this.heard[i] ?? 0) + 1;
+      });
+    }
+  }
+
+  private mark(): number[] {
+    return [...this.heard];
+  }
+
+  /** Both ends hear each other. */
+  async lives(): Promise<void> {
+    const before = this.mark();
+    await until('both ends hear each other', () => this.heard.every((count, i) => count > (before[i] ?? 0) + 2));
+  }
+
+  /** Neither end hears the other: for 300 ms on end, beginning within a second. */
+  async dies(): Promise<void> {
+    let last = this.mark();
+    let since = performance.now();
+    await until(
+      'silence in both directions',
+      () => {
+        const now = this.mark();
+        if (now.join() !== last.join()) since = performance.now();
+        last = now;
+        return performance.now() - since > 300;
+      },
+      1300,
+    );
+  }
+
+  end(): void {
+    for (const end of this.ends) end.kill('SIGKILL');
+  }
+}
+
+describe('felix in the kernel: established flows', function () {
+  this.timeout(60_000);
+  let node: TestNode;
+  let felix: Felix;
+  let a: Pod;
+  let b: Pod;
+  let c: Pod;
+  const flows: Flow[] = [];
+
+  before(async () => {
+    node = new TestNode();
+    a = node.addPod('a', 1);
+    b = node.addPod('b', 2);
+    c = node.addPod('c', 3);
+    felix = await node.startFelix();
+  });
+  afterEach(() => {
+    for (const flow of flows.splice(0)) flow.end();
+  });
+  after(() => node.remove());
+
+  const start = (...args: ConstructorParameters<typeof Flow>): Flow => {
+    const flow = new Flow(...args);
+    flows.push(flow);
+    return flow;
+  };
+  const apply = async (...updates: readonly CalcUpdate[]): Promise<void> => {
+    const before = felix.dataplane.status().applies;
+    for (const update of updates) felix.dataplane.onUpdate(update);
+    await until('an apply', () => felix.dataplane.status().applies > before);
+    assert.equal(felix.dataplane.status().lastError, '');
+  };
+  const allow = (...ports: readonly number[]): CalcUpdate =>
+    policyUpdate('NetworkPolicy/ns/p', {
+      ingress: [6, 17].map((protocol) =>
+        rule('allow', {
+          protocol,
+          source: { ipSets: ['s:clients'] },
+          destination: { ports: ports.map((number) => port(number)) },
+        }),
+      ),
+    });
+  const endpoint = (pod: Pod, given: Parameters<typeof workload>[3] = {}): CalcUpdate =>
+    workload(`ns/${pod.name}`, pod.interfaceName, pod.addresses, { profiles: ['open'], ...given });
+  const reset = (): Promise<void> =>
+    apply(
+      ipSet('s:clients', ...a.addresses, ...c.addresses),
+      profileUpdate('open', [rule('allow')], [rule('allow')]),
+      allow(7000, 7001, 7002),
+      endpoint(a),
+      endpoint(b, { tiers: [tier(['NetworkPolicy/ns/p'], [])] }),
+      endpoint(c),
+      inSync,
+    );
+
+  for (const protocol of ['tcp', 'udp'] as const) {
+    it(`cuts ${protocol} flows that a policy no longer allows, and no others`, async () => {
+      await reset();
+      const cut = [start(a, b, '10.65.0.2', 7000, protocol), start(a, b, 'fd00:65::2', 7001, protocol)];
+      const kept = start(c, b, '10.65.0.2', 7002, protocol);
+      for (const flow of [...cut, kept]) await flow.lives();
+      await apply(allow(7002));
+      for (const flow of cut) await flow.dies();
+      await kept.lives();
+    });
+  }
+
+  it('cuts flows of whom a selector no longer selects', async () => {
+    await reset();
+    const cut = start(a, b, '10.65.0.2', 7000, 'tcp');
+    const kept = start(c, b, '10.65.0.2', 7001, 'tcp');
+    await cut.lives();
+    await kept.lives();
+    await apply({ kind: 'ip-set-delta', id: 's:clients', added: [], removed: [member('10.65.0.1')] });
+    await cut.dies();
+    await kept.lives();
+  });
+
+  it('cuts flows by egress policy as well', async () => {
+    await reset();
+    const flow = start(a, b, '10.65.0.2', 7000, 'tcp');
+    await flow.lives();
+    await apply(
+      policyUpdate('NetworkPolicy/ns/out', { egress: [rule('deny')] }),
+      endpoint(a, { tiers: [tier([], ['NetworkPolicy/ns/out'])], revision: 9 }),
+    );
+    await flow.dies();
+  });
+
+  it('leaves an address without flows when its owner goes', async () => {
+    await reset();
+    const flow = start(a, b, '10.65.0.2', 7000, 'udp');
+    await flow.lives();
+    await apply({ kind: 'workload-removed', id: 'ns/b' });
+    await until(
+      'the flow is forgotten',
+      () => !sh(`ip netns exec ${node.name} conntrack -L 2>/dev/null`).includes('dport=7000'),
+    );
+  });
+
+  it('cuts nothing that is allowed when felix starts again, and what was revoked while it was away', async () => {
+    await reset();
+    const kept = start(a, b, '10.65.0.2', 7000, 'tcp');
+    const revoked = start(c, b, '10.65.0.2', 7001, 'tcp');
+    await kept.lives();
+    await revoked.lives();
+    await node.stopFelix(felix);
+    felix = await node.startFelix();
+    for (const update of [
+      ipSet('s:clients', ...a.addresses, ...c.addresses),
+      profileUpdate('open', [rule('allow')], [rule('allow')]),
+      allow(7000),
+      endpoint(a),
+      endpoint(b, { tiers: [tier(['NetworkPolicy/ns/p'], [])] }),
+      endpoint(c),
+      inSync,
+    ]) {
+      felix.dataplane.onUpdate(update);
+    }
+    await revoked.dies();
+    await kept.lives();
+    assert.equal(felix.dataplane.status().flowsCut, 1);
+  });
+});
