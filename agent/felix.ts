@@ -159,6 +159,11 @@ function controlRoutes({ dataplane, graph, syncer }: ControlSources): ControlRou
       invalidResources: graph.faults.size,
     }),
     'GET /v1/endpoints': () => ({ endpoints: dataplane.endpoints() }),
+    'GET /v1/hits': async ({ query }) => {
+      const { rules, others } = await dataplane.hits();
+      const wanted = query.get('policy');
+      return wanted === null ? { rules, others } : { rules: rules.filter(({ owner }) => owner === wanted), others: [] };
+    },
     'GET /metrics': () => new PlainText(metricsText(dataplane.status())),
     'POST /v1/await-endpoint': async (request) => {
       const { id, revision, timeoutMs } = readAwaitRequest(request);

@@ -21,6 +21,7 @@ import { tableName } from '../nft/objects.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
 import type { EndpointChange } from './endpoints.ts';
 import { FlowCutter } from './flow-cutter.ts';
+import { type Hits, readHits } from './hits.ts';
 import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
 import { Revocation } from './revocation.ts';
@@ -191,6 +192,11 @@ export class Dataplane {
       revision,
       programmed: this.awaiting.isProgrammed(id, revision),
     }));
+  }
+
+  /** Rule counters of this node. */
+  hits(): Promise<Hits> {
+    return readHits(this.options.nft, this.table);
   }
 
   /** Stops; the kernel keeps what it has. */

@@ -1,6 +1,6 @@
 // Policies and profiles in the table: their chains, lookup maps and counters.
 
-import type { CalcPolicy, CalcProfile, IpSetId, PolicyId } from '../calc/output.ts';
+import type { CalcPolicy, CalcProfile, IpSetId, PolicyId, RuleAction } from '../calc/output.ts';
 import type { Ruleset } from '../nft/ruleset.ts';
 import type { RulesConfig } from '../rules/config.ts';
 import type { SetParts } from '../rules/match.ts';
@@ -14,6 +14,16 @@ const directions = ['ingress', 'egress'] as const;
 export type RuleOwner =
   | { readonly kind: 'policy'; readonly id: PolicyId }
   | { readonly kind: 'profile'; readonly id: string };
+
+export interface RenderedRule {
+  readonly owner: string;
+  readonly kind: RuleOwner['kind'];
+  readonly direction: Direction;
+  readonly origin: string;
+  readonly action: RuleAction;
+  readonly staged: boolean;
+  readonly counter: string;
+}
 
 interface OwnerState {
   readonly owner: RuleOwner;
@@ -60,6 +70,19 @@ export class Policies {
 
   get size(): number {
     return this.states.size;
+  }
+
+  /** Every rule that is in the table, and its counter. */
+  *rules(): Iterable<RenderedRule> {
+    for (const { owner, source, staged, rendered } of this.states.values()) {
+      for (const [direction, { counters }] of rendered) {
+        for (const [i, { origin, action }] of source[direction].entries()) {
+          const counter = counters[i];
+          if (counter === undefined) continue;
+          yield { owner: owner.id, kind: owner.kind, direction, origin, action, staged, counter };
+        }
+      }
+    }
   }
 
   /** Renders what was received and whatever uses these IP sets; returns those that endpoints must look at again. */

@@ -12,7 +12,7 @@ import { type EndpointChange, Endpoints } from './endpoints.ts';
 import { HostEndpoints, type Interfaces } from './host-endpoints.ts';
 import { IpSets } from './ip-sets.ts';
 import { NatOutgoing } from './nat.ts';
-import { Policies } from './policies.ts';
+import { Policies, type RenderedRule } from './policies.ts';
 import { SharedChains } from './shared-chains.ts';
 
 export class DesiredTable {
@@ -125,6 +125,11 @@ export class DesiredTable {
 
   workloads(): Iterable<CalcWorkload> {
     return this.endpoints.workloads();
+  }
+
+  /** Every policy rule in the table, and its counter. */
+  rules(): Iterable<RenderedRule> {
+    return this.policies.rules();
   }
 
   counts(): {

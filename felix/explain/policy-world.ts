@@ -19,6 +19,7 @@ import { parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
 import { decode } from '../calc/decode.ts';
 import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
 import { type AnyPolicy, policyInput } from '../calc/inputs.ts';
+import type { CalcRule } from '../calc/output.ts';
 import type { PlacedPolicy } from '../calc/tiers.ts';
 import { commonAddresses, type End, type EndResult, findEnd, labelsOf } from './ends.ts';
 import { type Packet, protocolName, type Traffic } from './packet.ts';
@@ -220,6 +221,25 @@ export class PolicyWorld {
     this.faults.clear();
     for (const [key, faults] of graph.faults) this.faults.set(key, faults);
     this.#graph = graph;
+  }
+
+  /** All rules that a packet may meet at an end. */
+  rulesAt(end: End, direction: Direction): readonly CalcRule[] {
+    if (end.kind === 'outside') return [];
+    this.#prepare([end]);
+    const workload = end.kind === 'workload' ? this.#picture.workloads.get(end.id) : undefined;
+    const subjects: readonly Subject[] = workload ? [workload] : [...this.#picture.hostEndpoints.values()];
+    return subjects.flatMap(({ tiers, profiles }) => [
+      ...tiers.flatMap((tier) => tier[direction]).flatMap((id) => this.#picture.policies.get(id)?.[direction] ?? []),
+      ...profiles.flatMap((name) => this.#picture.profiles.get(name)?.[direction] ?? []),
+    ]);
+  }
+
+  /** Numbers of the ports that have a name at an end. */
+  portsOf(end: End): readonly number[] {
+    if (end.kind !== 'workload') return [];
+    const workload = this.#workloads.find(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}` === end.id);
+    return (workload?.spec.ports ?? []).map(({ port }) => port);
   }
 
   /** Policies of its namespace and global ones that say nothing about a workload in a direction. */

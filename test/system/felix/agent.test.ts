@@ -139,6 +139,22 @@ describe('felix in the kernel: the agent', function () {
     await until('the allow', () => node.talks(a.netns, '10.65.0.2', 80));
   });
 
+  it('says how often each rule was hit', async () => {
+    const hits = await callControl(join(folder, 'felix.sock'), '/v1/hits?policy=NetworkPolicy/web/allow');
+    const [rule, ...more] = (hits as { rules: readonly Record<string, unknown>[] }).rules;
+    assert.deepEqual(more, []);
+    const { packets, bytes, ...facts } = rule ?? {};
+    assert.deepEqual(facts, {
+      owner: 'NetworkPolicy/web/allow',
+      kind: 'policy',
+      direction: 'ingress',
+      origin: 'ingress[0]',
+      action: 'allow',
+      staged: false,
+    });
+    assert.ok(Number(packets) >= 1 && Number(bytes) >= 60);
+  });
+
   it('changes nothing when it is killed and started again', async () => {
     const counters = (): string => sh(`ip netns exec ${node.name} nft list counters table inet twill | tr -d '\\n\\t'`);
     const handles = (): string => sh(`ip netns exec ${node.name} nft -a -s list ruleset`);
