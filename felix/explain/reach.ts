@@ -21,7 +21,11 @@ const alwaysAsked = [protocolNumbers.TCP, protocolNumbers.UDP, protocolNumbers.S
 
 /** Or the problem that keeps it from being answered. */
 export function reachBetween(world: PolicyWorld, source: End, destination: End): readonly Reach[] | string {
-  const result = world.flow(source, destination, { protocol: protocolNumbers.TCP, sourcePort: CLIENT_PORT, destinationPort: 80 });
+  const result = world.flow(source, destination, {
+    protocol: protocolNumbers.TCP,
+    sourcePort: CLIENT_PORT,
+    destinationPort: 80,
+  });
   if (result.kind === 'problem') return result.problem;
   const rules = [...world.rulesAt(source, 'egress'), ...world.rulesAt(destination, 'ingress')];
   const passes = (traffic: Traffic): boolean => {
@@ -35,7 +39,9 @@ export function reachBetween(world: PolicyWorld, source: End, destination: End):
       const icmp = protocol === protocolNumbers.ICMP ? { icmpType: 8, icmpCode: 0 } : {};
       return { protocol: name, allowed: passes({ protocol, ...icmp }) };
     }
-    const ports = allowedRanges(starts, (destinationPort) => passes({ protocol, sourcePort: CLIENT_PORT, destinationPort }));
+    const ports = allowedRanges(starts, (destinationPort) =>
+      passes({ protocol, sourcePort: CLIENT_PORT, destinationPort }),
+    );
     return { protocol: name, ports, allowed: ports.length > 0 };
   });
 }
@@ -58,7 +64,8 @@ function portStarts(rules: readonly CalcRule[], named: readonly number[]): reado
     starts.add(first);
     if (last < 65535) starts.add(last + 1);
   };
-  for (const { destination } of rules) for (const range of [...destination.ports, ...destination.notPorts]) addRange(range);
+  for (const { destination } of rules)
+    for (const range of [...destination.ports, ...destination.notPorts]) addRange(range);
   for (const port of named) addRange({ first: port, last: port });
   starts.delete(0);
   return [...starts].sort((a, b) => a - b);
