@@ -46,6 +46,7 @@ const idleHoldLimitMs = 30_000;
 const stableMs = 60_000;
 /** After the loss of a session: soon, but not all peers of a dead router in the same moment. */
 const reconnectMs = 500;
+const firstRetryMs = 500;
 /** A second connection during this first while is a race between the two ends, not a restarted peer. */
 const raceMs = 3000;
 
@@ -164,7 +165,7 @@ class Machine {
   }
 
   #dial(): void {
-    this.#set({ dialing: true, connectRetryAt: this.#retryAt() });
+    this.#set({ dialing: true, connectRetryAt: this.#now + this.#spread(this.#connectRetryMs()) });
     this.#effects.push({ kind: 'connect' });
   }
 
@@ -233,8 +234,8 @@ class Machine {
     this.#remember({ kind: 'connect-failed', error });
     this.#set({
       dialing: false,
-      connectRetryCounter: this.#session.connectRetryCounter + 1,
       connectRetryAt: this.#session.links.length === 0 ? this.#retryAt() : undefined,
+      connectRetryCounter: this.#session.connectRetryCounter + 1,
     });
   }
 
@@ -402,13 +403,10 @@ class Machine {
     }
     if (lasted) this.#set({ idleHoldMs: idleHoldFirstMs, connectRetryCounter: 0 });
     if (this.#session.links.length > 0 || this.#session.dialing) return;
+    const retryAt = lasted || collided ? this.#soon() : this.#retryAt();
     this.#set({ connectRetryCounter: this.#session.connectRetryCounter + 1 });
-    if (isProtocolError(reason)) {
-      this.#holdIdle();
-      return;
-    }
-    if (this.#session.config.peer.passive) return;
-    this.#set({ connectRetryAt: wasEstablished || collided ? this.#soon() : this.#retryAt() });
+    if (isProtocolError(reason)) this.#holdIdle();
+    else if (!this.#session.config.peer.passive) this.#set({ connectRetryAt: retryAt });
   }
 
   #holdIdle(): void {
@@ -462,7 +460,13 @@ class Machine {
     return time * (0.75 + 0.25 * this.#random);
   }
 
-  #retryAt = (): Millis => this.#now + this.#spread(this.#session.config.peer.connectRetrySec * 1000);
+  #connectRetryMs = (): Millis => this.#session.config.peer.connectRetrySec * 1000;
+
+  /** The first tries follow each other faster: a peer that restarts is not ready at once, but soon. */
+  #retryAt(): Millis {
+    const base = Math.min(this.#connectRetryMs(), firstRetryMs * 2 ** this.#session.connectRetryCounter);
+    return this.#now + this.#spread(base);
+  }
 
   #soon = (): Millis => this.#now + reconnectMs * this.#random;
 }
