@@ -1,6 +1,7 @@
 // twillctl: the command line for people and scripts.
 
 import { readFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
 import { runProgram } from './program.ts';
 
 process.exitCode = await runProgram(process.argv.slice(2), {
@@ -16,5 +17,15 @@ process.exitCode = await runProgram(process.argv.slice(2), {
     }
   },
   openStore: async (settings) => (await import('../datastore/etcd-brief.ts')).openBriefStore(settings),
+  author: authorName(),
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
 });
+
+function authorName(): string {
+  try {
+    return `${userInfo().username}@${hostname()} with twillctl`;
+  } catch {
+    // A user id without a name, as in many containers.
+    return `uid ${process.getuid?.() ?? '?'}@${hostname()} with twillctl`;
+  }
+}

@@ -4,6 +4,7 @@
 import { Command, CommanderError } from 'commander';
 import { defineIpamCommands } from './definitions/ipam.ts';
 import { defineNodeCommands } from './definitions/node.ts';
+import { definePolicyCommands } from './definitions/policy.ts';
 import { defineResourceCommands } from './definitions/resources.ts';
 import { withGlobals } from './definitions/shared.ts';
 import { CommandError, type World } from './world.ts';
@@ -16,8 +17,8 @@ export async function runProgram(argv: readonly string[], world: World): Promise
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;
     if (!(error instanceof CommandError)) throw error;
-    world.err(`${error.message}\n`);
-    return 1;
+    if (error.message !== '') world.err(`${error.message}\n`);
+    return error.exitCode;
   }
 }
 
@@ -31,6 +32,7 @@ export function buildProgram(world: World): Command {
   defineResourceCommands(program, world);
   defineIpamCommands(program, world);
   defineNodeCommands(program, world);
+  definePolicyCommands(program, world);
   withGlobals(program.command('version'))
     .description('Show the version of this program and of the cluster.')
     .option('--client', 'only this program')

@@ -11,11 +11,19 @@ export interface World {
   /** Undefined when there is no such file. */
   readonly readFile: (path: string) => string | undefined;
   readonly openStore: (config: StoreSettings) => Promise<KvStore>;
+  /** Who runs this, for those who meet a conflict: `root@host`. */
+  readonly author: string;
   /** Standard output is a terminal: colours are welcome. */
   readonly colours: boolean;
 }
 
-/** Ends a command with a message and exit code 1; the message is all that a person needs. */
+/** Ends a command with a message, which is all that a person needs, and an exit code. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
 }

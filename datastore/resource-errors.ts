@@ -41,12 +41,9 @@ export class ConflictError extends ResourceError {
   /** What is stored now; undefined when it was deleted meanwhile. */
   readonly current: unknown;
 
-  constructor(id: ResourceId, current: unknown) {
-    super(
-      'conflict',
-      id,
-      `update conflict: ${formatId(id)} ${current === undefined ? 'was deleted' : 'was changed'} meanwhile`,
-    );
+  constructor(id: ResourceId, current: unknown, explanation?: string) {
+    const plain = current === undefined ? 'was deleted meanwhile' : 'was changed meanwhile';
+    super('conflict', id, `update conflict: ${formatId(id)} ${explanation ?? plain}`);
     this.current = current;
   }
 }

@@ -7,6 +7,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { admit, admitDeletion } from './admission.ts';
+import { authorKey } from './authors.ts';
 import {
   type Compare,
   type KvEntry,
@@ -75,6 +76,8 @@ export interface PreparedWrite<K extends Kind> {
 export interface ResourcesOptions {
   readonly now?: () => Date;
   readonly newUid?: () => string;
+  /** Who writes, in words for people; kept beside the resource, for those who meet a conflict. */
+  readonly author?: string;
 }
 
 const pageSize = 1000;
@@ -84,11 +87,13 @@ export class Resources {
   readonly store: KvStore;
   private readonly now: () => Date;
   private readonly newUid: () => string;
+  private readonly author: string | undefined;
 
   constructor(store: KvStore, options: ResourcesOptions = {}) {
     this.store = store;
     this.now = options.now ?? (() => new Date());
     this.newUid = options.newUid ?? randomUUID;
+    this.author = options.author;
   }
 
   /** Throws NotFoundError, or InvalidError when what is stored cannot be read as this kind. */
@@ -217,7 +222,10 @@ export class Resources {
         throw new ConflictError(id, entry.value);
       const transaction: Transaction = {
         compare: [{ key, target: 'modRevision', is: entry.modRevision }],
-        then: [{ kind: 'delete', key }],
+        then: [
+          { kind: 'delete', key },
+          ...(this.author === undefined ? [] : [{ kind: 'delete', key: authorKey(key) } as const]),
+        ],
       };
       try {
         if ((await this.store.transact(transaction)).succeeded) return;
@@ -251,6 +259,12 @@ export class Resources {
     if (faults.length > 0) throw new InvalidError(idOf(resource), faults);
   }
 
+  private signature(key: string): readonly Operation[] {
+    if (this.author === undefined) return [];
+    const value = JSON.stringify({ by: this.author, at: timestamp(this.now()) });
+    return [{ kind: 'put', key: authorKey(key), value }];
+  }
+
   /** `before` is the entry that the write replaces. */
   private async write<K extends Kind>(prepared: PreparedWrite<K>, before: KvEntry | undefined): Promise<ResourceOf<K>> {
     const { resource, compare, operation } = prepared;
@@ -259,7 +273,7 @@ export class Resources {
       try {
         const result = await this.store.transact({
           compare: [compare],
-          then: [operation, ...mirrorsOf(resource)],
+          then: [operation, ...mirrorsOf(resource), ...this.signature(compare.key)],
           otherwise: [{ kind: 'get', key: compare.key }],
         });
         if (result.succeeded) return versioned(resource, result.revision);

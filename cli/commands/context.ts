@@ -27,7 +27,7 @@ export async function withResources<T>(
   ]);
   const store = await world.openStore(settings);
   try {
-    return await work(new Resources(store));
+    return await work(new Resources(store, { author: world.author }));
   } catch (error) {
     if (error instanceof ResourceError) throw new CommandError(error.message);
     if (!(error instanceof KvError)) throw error;

@@ -1,20 +1,15 @@
-// create, apply, replace, delete: resources from files, in their order, with calicoctl's words about the outcome.
+// create, apply, replace: resources from files, in their order.
 
 import { bootstrap } from '../../datastore/bootstrap.ts';
-import { type DraftOf, formatFault, type Kind, type Resource } from '../../datastore/model/index.ts';
-import {
-  AlreadyExistsError,
-  InvalidError,
-  NotFoundError,
-  ResourceError,
-  type Resources,
-} from '../../datastore/resources.ts';
+import { type DraftOf, encodeResource, type Kind, type Resource } from '../../datastore/model/index.ts';
+import { AlreadyExistsError, ConflictError, ResourceError, type Resources } from '../../datastore/resources.ts';
 import { version } from '../../runtime/version.ts';
-import { checkManifests, identifyManifests } from '../checked.ts';
-import { namespaceFor, resolveKind } from '../kind-names.ts';
+import { checkManifests } from '../checked.ts';
 import { readManifests } from '../manifests.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
+import { dryRunOf } from './dry-run.ts';
+import { inOrder, report } from './outcome.ts';
 
 export type WriteVerb = 'create' | 'apply' | 'replace';
 
@@ -24,11 +19,14 @@ export interface WriteOptions extends GlobalOptions {
   readonly skipEmpty?: boolean;
   readonly skipExists?: boolean;
   readonly namespace?: string;
+  readonly dryRun?: boolean;
+  readonly prune?: boolean;
+  readonly selector?: string;
 }
 
-const past = { create: 'created', apply: 'applied', replace: 'replaced', delete: 'deleted' } as const;
-
 export async function runWrite(verb: WriteVerb, options: WriteOptions, world: World): Promise<void> {
+  if (options.prune && !options.selector)
+    throw new CommandError('--prune needs -l SELECTOR, so that it cannot delete what others made');
   const manifests = await readManifests(
     { filenames: options.filename, recursive: options.recursive === true, skipEmpty: options.skipEmpty === true },
     world,
@@ -38,17 +36,35 @@ export async function runWrite(verb: WriteVerb, options: WriteOptions, world: Wo
     world.out('No resources specified\n');
     return;
   }
-  await withResources(options, world, async (resources) => {
+  await withResources(options, world, async (real) => {
+    const resources = options.dryRun ? dryRunOf(real) : real;
     await makeReady(resources);
-    const outcome = await inOrder(checked, ({ resource }) => writeOne(verb, resource, resources, options));
+    const outcome = await inOrder(checked, async ({ resource }) => {
+      const happened = await writeOne(verb, resource, resources, options);
+      if (options.dryRun) world.out(`${describe(resource)} would be ${happened}\n`);
+    });
     report(
       verb,
       checked.map(({ resource }) => resource.kind),
       outcome,
       world,
+      options.dryRun,
     );
+    if (options.prune && options.selector) {
+      const { pruneOthers } = await import('./prune.ts');
+      for (const gone of await pruneOthers(
+        checked.map(({ resource }) => resource),
+        options.selector,
+        resources,
+      )) {
+        world.out(`${describe(gone)} ${options.dryRun ? 'would be ' : ''}pruned\n`);
+      }
+    }
   });
 }
+
+const describe = ({ kind, metadata }: { readonly kind: Kind; readonly metadata: Resource['metadata'] }): string =>
+  `${kind} ${metadata.namespace === undefined ? '' : `${metadata.namespace}/`}${metadata.name}`;
 
 /** The first write to an empty datastore makes what every datastore has. */
 async function makeReady(resources: Resources): Promise<void> {
@@ -59,132 +75,31 @@ async function makeReady(resources: Resources): Promise<void> {
   if (!present) await bootstrap(resources, { version });
 }
 
+type Happened = 'created' | 'changed' | 'left as it is' | 'skipped: it exists';
+
 async function writeOne(
   verb: WriteVerb,
   resource: Resource,
   resources: Resources,
   options: WriteOptions,
-): Promise<void> {
+): Promise<Happened> {
   // A checked resource is a draft of its own kind; the compiler loses that pairing in the union.
   const draft = resource as DraftOf<Kind>;
+  const { kind, metadata } = resource;
+  const before = options.dryRun ? await resources.find(kind, metadata.name, metadata.namespace) : undefined;
   try {
-    if (verb === 'create') await resources.create(draft);
-    else if (verb === 'replace') await resources.update(draft);
-    else await resources.apply(draft);
+    const after =
+      verb === 'create'
+        ? await resources.create(draft)
+        : verb === 'replace'
+          ? await resources.update(draft)
+          : await resources.apply(draft);
+    if (!before) return 'created';
+    return encodeResource(before) === encodeResource(after) ? 'left as it is' : 'changed';
   } catch (error) {
-    if (!(error instanceof AlreadyExistsError && options.skipExists)) throw error;
+    if (error instanceof AlreadyExistsError && options.skipExists) return 'skipped: it exists';
+    if (error instanceof ConflictError)
+      throw await (await import('../conflict.ts')).explainConflict(error, resource, resources);
+    throw error;
   }
-}
-
-export interface DeleteOptions extends GlobalOptions {
-  readonly filename?: readonly string[];
-  readonly recursive?: boolean;
-  readonly skipEmpty?: boolean;
-  readonly skipNotExists?: boolean;
-  readonly namespace?: string;
-}
-
-interface DeleteTarget {
-  readonly where: string;
-  readonly kind: Kind;
-  readonly name: string;
-  readonly namespace: string | undefined;
-  readonly resourceVersion?: string | undefined;
-}
-
-export async function runDelete(
-  kindName: string | undefined,
-  names: readonly string[],
-  options: DeleteOptions,
-  world: World,
-): Promise<void> {
-  const targets = await deleteTargets(kindName, names, options, world);
-  if (targets.length === 0) {
-    if (!options.skipEmpty) throw new CommandError('No resources specified');
-    world.out('No resources specified\n');
-    return;
-  }
-  await withResources(options, world, async (resources) => {
-    const outcome = await inOrder(targets, async ({ kind, name, namespace, resourceVersion }) => {
-      try {
-        await resources.delete(kind, name, namespace, resourceVersion);
-      } catch (error) {
-        if (!(error instanceof NotFoundError && options.skipNotExists)) throw error;
-      }
-    });
-    report(
-      'delete',
-      targets.map((target) => target.kind),
-      outcome,
-      world,
-    );
-  });
-}
-
-async function deleteTargets(
-  kindName: string | undefined,
-  names: readonly string[],
-  options: DeleteOptions,
-  world: World,
-): Promise<readonly DeleteTarget[]> {
-  if (kindName !== undefined) {
-    const kind = resolveKind(kindName);
-    const namespace = namespaceFor(kind, options.namespace, undefined);
-    if (names.length === 0 || names.includes('')) throw new CommandError('resource name may not be empty');
-    return names.map((name) => ({ where: name, kind, name, namespace }));
-  }
-  const manifests = await readManifests(
-    { filenames: options.filename ?? [], recursive: options.recursive === true, skipEmpty: options.skipEmpty === true },
-    world,
-  );
-  return identifyManifests(manifests, options.namespace);
-}
-
-export interface Outcome {
-  readonly done: number;
-  readonly failures: readonly { readonly where: string; readonly message: string }[];
-}
-
-/** One after the other; a failure does not keep the others from being tried. */
-export async function inOrder<T extends { readonly where: string }>(
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<Outcome> {
-  const failures: { where: string; message: string }[] = [];
-  for (const item of items) {
-    try {
-      await work(item);
-    } catch (error) {
-      if (!(error instanceof ResourceError)) throw error;
-      failures.push({ where: item.where, message: messageOf(error) });
-    }
-  }
-  return { done: items.length - failures.length, failures };
-}
-
-function messageOf(error: ResourceError): string {
-  if (!(error instanceof InvalidError)) return error.message;
-  const { kind, name } = error.id;
-  return `${kind} ${name} is not valid: ${error.faults.map(formatFault).join('; ')}`;
-}
-
-export function report(
-  verb: WriteVerb | 'delete',
-  kinds: readonly Kind[],
-  { done, failures }: Outcome,
-  world: World,
-): void {
-  const [single] = new Set(kinds).size === 1 ? kinds : [];
-  const quoted = single ? ` '${single}'` : '';
-  if (failures.length === 0) {
-    world.out(`Successfully ${past[verb]} ${done}${quoted} resource(s)\n`);
-    return;
-  }
-  const reasons = failures.map(({ where, message }) => `${where}: ${message}`).join('\n');
-  if (done > 0) {
-    world.out(`Partial success: ${past[verb]} ${done} out of ${kinds.length}${quoted} resources:\n`);
-    throw new CommandError(`Hit error(s): ${reasons}`);
-  }
-  if (kinds.length === 1) throw new CommandError(`Failed to ${verb}${quoted} resource: ${reasons}`);
-  throw new CommandError(`Failed to ${verb} any${quoted} resources: ${reasons}`);
 }

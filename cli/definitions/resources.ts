@@ -2,12 +2,13 @@
 
 import { type Command, Option } from 'commander';
 import { CommandError, type World } from '../world.ts';
-import { withFiles, withGlobals, withNamespace } from './shared.ts';
+import { withConnection, withFiles, withGlobals, withNamespace } from './shared.ts';
 
 export function defineResourceCommands(program: Command, world: World): void {
   defineWriting(program, world);
   defineChanging(program, world);
   defineReading(program, world);
+  defineComparing(program, world);
 }
 
 const needsFile = (verb: string): CommandError =>
@@ -20,8 +21,16 @@ function defineWriting(program: Command, world: World): void {
     replace: 'Replace resources that exist.',
   } as const;
   for (const verb of ['create', 'apply', 'replace'] as const) {
-    const command = withGlobals(withFiles(program.command(verb).description(verbs[verb])));
+    const command = (verb === 'apply' ? withConnection : withGlobals)(
+      withFiles(program.command(verb).description(verbs[verb])),
+    );
+    command.option('--dry-run', 'say what would happen, and store nothing');
     if (verb === 'create') command.option('--skip-exists', 'resources that exist already are no error');
+    if (verb === 'apply') {
+      command
+        .option('--prune', 'afterwards delete resources of the same kinds that the files do not have; needs -l')
+        .option('-l, --selector <selector>', 'with --prune: only resources with such labels');
+    }
     command.action(async (options) => {
       if (!options.filename) throw needsFile(verb);
       await (await import('../commands/write.ts')).runWrite(verb, options, world);
@@ -32,14 +41,24 @@ function defineWriting(program: Command, world: World): void {
     .argument('[kind]')
     .argument('[name...]')
     .option('-s, --skip-not-exists', 'resources that do not exist are no error')
+    .option('--dry-run', 'say what would happen, and delete nothing')
     .action(async (kind: string | undefined, names: readonly string[], options) =>
-      (await import('../commands/write.ts')).runDelete(kind, names, options, world),
+      (await import('../commands/delete.ts')).runDelete(kind, names, options, world),
     );
   withGlobals(withFiles(program.command('validate')))
     .description('Check manifests without a datastore.')
     .action(async (options) => {
       if (!options.filename) throw needsFile('validate');
       await (await import('../commands/validate.ts')).runValidate(options, world);
+    });
+}
+
+function defineComparing(program: Command, world: World): void {
+  withGlobals(withFiles(program.command('diff')))
+    .description('Show what applying files would change. Exit code 0: nothing, 1: something, 2: trouble.')
+    .action(async (options) => {
+      if (!options.filename) throw needsFile('diff');
+      await (await import('../commands/diff.ts')).runDiff(options, world);
     });
 }
 

@@ -10,12 +10,15 @@ export const repeatable = (flags: string, description: string): Option =>
 
 /** The options that calicoctl accepts with every command. */
 export const withGlobals = (command: Command): Command =>
+  withConnection(command).addOption(new Option('-l, --log-level <level>', 'accepted for scripts').hideHelp());
+
+/** The same without -l, where that means labels. */
+export const withConnection = (command: Command): Command =>
   command
     .option('-c, --config <file>', 'file with the connection to the datastore (CalicoAPIConfig)')
     .option('--etcd-endpoints <urls>', 'where the datastore is, separated by commas (or ETCD_ENDPOINTS)')
     .option('--context <context>', 'accepted for scripts; kubeconfig is not used')
-    .option('--allow-version-mismatch', 'accepted for scripts; versions are not compared')
-    .addOption(new Option('-l, --log-level <level>', 'accepted for scripts').hideHelp());
+    .option('--allow-version-mismatch', 'accepted for scripts; versions are not compared');
 
 export const withFiles = (command: Command): Command =>
   withNamespace(

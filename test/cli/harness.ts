@@ -13,6 +13,7 @@ export class Cli {
   readonly store: MemoryStore;
   readonly files = new Map<string, string>();
   environment: Record<string, string> = {};
+  author = 'alice@desk with twillctl';
 
   constructor(store: MemoryStore) {
     this.store = store;
@@ -45,6 +46,7 @@ export class Cli {
       readStdin: () => stdin,
       readFile: (path) => this.files.get(path),
       openStore: async () => keptOpen(this.store),
+      author: this.author,
       colours: false,
     });
     return { code, out, err };
