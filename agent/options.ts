@@ -1,8 +1,8 @@
 // Options of twill-node and of its two children, one line each.
 
 import { hostname } from 'node:os';
-import { logLevels } from '../runtime/log.ts';
-import { choice, integer, type OptionValues, optionalInteger, optionalText, text } from '../runtime/options.ts';
+import { logLevelOption } from '../runtime/log-option.ts';
+import { integer, type OptionValues, optionalInteger, optionalText, text } from '../runtime/options.ts';
 
 export const nodeOptions = {
   nodeName: text({
@@ -104,14 +104,7 @@ export const nodeOptions = {
     value: 'port',
     help: 'HTTP on 127.0.0.1: /liveness, /readiness, /metrics; 0 turns it off.',
   }),
-  logLevel: choice({
-    flag: 'log-level',
-    environment: 'TWILL_LOG_LEVEL',
-    default: 'info',
-    choices: logLevels,
-    value: 'level',
-    help: `One of ${logLevels.join(', ')}.`,
-  }),
+  logLevel: logLevelOption,
 } as const;
 
 export type NodeOptions = OptionValues<typeof nodeOptions>;

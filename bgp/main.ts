@@ -2,8 +2,9 @@
 // and SIGINT end it as a restart would: peers with graceful restart keep our routes for a while, and the FIB stays.
 
 import { readFileSync } from 'node:fs';
-import { createLogger, type Logger, type LogLevel, logLevels } from '../runtime/log.ts';
-import { choice, helpText, parseOptions } from '../runtime/options.ts';
+import { createLogger, type Logger, type LogLevel } from '../runtime/log.ts';
+import { logLevelOption } from '../runtime/log-option.ts';
+import { helpText, parseOptions } from '../runtime/options.ts';
 import { version } from '../runtime/version.ts';
 import { systemClock } from './clock.ts';
 import { openFib } from './fib.ts';
@@ -13,14 +14,7 @@ import { Speaker } from './speaker.ts';
 import { createTransport } from './transport.ts';
 
 const options = {
-  logLevel: choice({
-    flag: 'log-level',
-    environment: 'TWILL_LOG_LEVEL',
-    default: 'info',
-    choices: logLevels,
-    value: 'level',
-    help: `One of ${logLevels.join(', ')}.`,
-  }),
+  logLevel: logLevelOption,
 } as const;
 
 const usage = `twill-bgp: a BGP speaker, configured by one JSON file.

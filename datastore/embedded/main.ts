@@ -1,8 +1,8 @@
 // twill-datastore: the embedded store, serving the etcd v3 API from one local directory.
 
 import { performance } from 'node:perf_hooks';
-import { createLogger, type LogLevel, logLevels } from '../../runtime/log.ts';
-import { choice, helpText, type OptionValues, parseOptions, text } from '../../runtime/options.ts';
+import { createLogger, type LogLevel } from '../../runtime/log.ts';
+import { helpText, integer, type OptionValues, parseOptions, text } from '../../runtime/options.ts';
 import { version } from '../../runtime/version.ts';
 import { Engine } from './engine.ts';
 import { lockDirectory } from './lock.ts';
@@ -23,14 +23,7 @@ const options = {
     value: 'address',
     help: 'unix:/path, or host:port for TCP.',
   }),
-  logLevel: choice({
-    flag: 'log-level',
-    environment: 'TWILL_LOG_LEVEL',
-    default: 'info',
-    choices: logLevels,
-    value: 'level',
-    help: `One of ${logLevels.join(', ')}.`,
-  }),
+  logLevel: logLevelOption,
 } as const;
 
 const usage = `twill-datastore: a key-value store with etcd's v3 API for one machine, durable in one directory.
@@ -38,7 +31,7 @@ Any etcd client works on it, also etcdctl: cd /run/twill; ETCDCTL_API=3 etcdctl 
 
 Usage: twill-datastore [options]`;
 
-const LEASE_TICK_MS = 500;
+const TICK_MS = 500;
 
 async function main(): Promise<void> {
   const parsed = parseOptions(options, { argv: process.argv.slice(2), environment: process.env });
@@ -65,6 +58,7 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
   const engine = new Engine({
     directory: settings.dataDir,
     now: () => performance.now(),
+    history: { ageMs: settings.historyMinutes * 60_000, bytes: settings.historyMib * 1024 * 1024 },
     onFailure: (error) => {
       // Nothing that was not acknowledged is lost by this, and the next start repairs the end of the log.
       log.fatal({ error: error.message, directory: settings.dataDir }, 'the disk failed');
@@ -74,7 +68,7 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
   });
   if (engine.tornBytes > 0) log.warn({ bytes: engine.tornBytes }, 'removed the unacknowledged end of the log');
   const server = await startServer({ engine, directory: settings.dataDir, listen: settings.listen });
-  const leaseTimer = setInterval(() => engine.expireLeases(), LEASE_TICK_MS);
+  const ticks = setInterval(() => engine.tick(), TICK_MS);
   const facts = { listen: settings.listen, directory: settings.dataDir, revision: engine.mvcc.revision };
   log.info({ ...facts, clusterId: engine.clusterId }, 'serving');
 
@@ -83,7 +77,7 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
     if (stopping) return;
     stopping = true;
     log.info({ signal, revision: engine.mvcc.revision }, 'stopping');
-    clearInterval(leaseTimer);
+    clearInterval(ticks);
     await server.close();
     await engine.close();
     lock.release();
