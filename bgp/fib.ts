@@ -4,7 +4,8 @@
 //     RIB ──replace, remove──► apply() ──batches of 512──► rtnetlink
 //     monitor (links, addresses, routes but ours) ──► NextHopTable ──► onChange, when a next hop is reached differently
 //
-// A route of somebody else with our prefix and metric is never replaced: ours waits and goes in when that one is gone.
+// A route of somebody else with our prefix and metric, or a better one, is never replaced: ours waits and goes in when
+// that one is gone.
 
 import { Monitor, type MonitorEvent } from '../linux/monitor.ts';
 import type { Link } from '../linux/netlink/link.ts';
@@ -41,7 +42,7 @@ class KernelFib implements Fib {
   readonly #nextHops = new NextHopTable();
   /** Prefixes of the routes that we have in the kernel. */
   readonly #own = new Set<number | bigint>();
-  /** Ours that wait for a foreign route of the same prefix and metric to go. */
+  /** Ours that wait for a foreign route of the same prefix, as good or better, to go. */
   readonly #waiting = new Map<number | bigint, FibRoute>();
   readonly #callbacks: (() => void)[] = [];
   #closed = false;
@@ -105,9 +106,11 @@ class KernelFib implements Fib {
     const removals = requests.length;
     for (const route of replace) {
       const key = keyOf(route.prefix);
-      if (this.#nextHops.holds(route.prefix, this.#settings.priority)) {
+      const foreign = this.#nextHops.bestPriority(route.prefix);
+      if (foreign !== undefined && foreign <= this.#settings.priority && !this.#own.has(key)) {
         this.#waiting.set(key, route);
-        failures.push({ prefix: route.prefix, error: 'EEXIST' });
+        // A better one, as that of a connected network, is no failure: ours would only stand behind it.
+        if (foreign === this.#settings.priority) failures.push({ prefix: route.prefix, error: 'EEXIST' });
         continue;
       }
       this.#waiting.delete(key);
@@ -174,7 +177,7 @@ class KernelFib implements Fib {
         continue;
       }
       changed = this.#onEvent(event) || changed;
-      freed ||= event.kind === 'route-removed';
+      freed ||= event.kind !== 'route';
     }
     if (freed) this.#retryWaiting();
     if (changed) this.#announce();
@@ -210,7 +213,7 @@ class KernelFib implements Fib {
 
   #retryWaiting(): void {
     const free = [...this.#waiting.values()].filter(
-      ({ prefix }) => !this.#nextHops.holds(prefix, this.#settings.priority),
+      ({ prefix }) => (this.#nextHops.bestPriority(prefix) ?? Infinity) > this.#settings.priority,
     );
     if (free.length > 0) void this.apply(free, []);
   }

@@ -41,9 +41,9 @@ export class NextHopTable {
     return answer;
   }
 
-  /** True when a foreign route has this prefix and metric: then ours cannot be there too. */
-  holds(prefix: Prefix, priority: number): boolean {
-    return this.#routes.get(prefix)?.some((route) => route.priority === priority) ?? false;
+  /** The least metric among the foreign routes of exactly this prefix; undefined when there are none. */
+  bestPriority(prefix: Prefix): number | undefined {
+    return this.#routes.get(prefix)?.[0]?.priority;
   }
 
   /** Adds a route, or replaces that of the same prefix and metric. True when some answer changed. */

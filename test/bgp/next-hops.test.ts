@@ -61,9 +61,9 @@ describe('next hops', () => {
   it('knows where a route of ours would collide', () => {
     const table = new NextHopTable();
     table.add(route('10.5.0.0/26', { priority: 1024 }));
-    assert.equal(table.holds(prefix('10.5.0.0/26'), 1024), true);
-    assert.equal(table.holds(prefix('10.5.0.0/26'), 0), false);
-    assert.equal(table.holds(prefix('10.5.0.0/27'), 1024), false);
+    table.add(route('10.5.0.0/26', { priority: 50 }));
+    assert.equal(table.bestPriority(prefix('10.5.0.0/26')), 50);
+    assert.equal(table.bestPriority(prefix('10.5.0.0/27')), undefined);
   });
 
   it('compares a whole new picture with what it answered before', () => {

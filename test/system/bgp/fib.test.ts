@@ -103,6 +103,20 @@ describe('bgp fib, in the kernel', () => {
     await fib.apply([], [route.prefix]);
   });
 
+  it('keeps a learned route for a connected network out while the interface has it', async () => {
+    const route: FibRoute = {
+      kind: 'unicast',
+      prefix: prefix('10.0.2.0/24'),
+      nextHops: [{ gateway: address('10.0.1.2') }],
+    };
+    assert.deepEqual(await fib.apply([route], []), []);
+    assert.deepEqual(ours('-4'), []);
+    ip('addr', 'del', '10.0.2.1/24', 'dev', 'e2');
+    await until(() => ours('-4').length === 1);
+    await fib.apply([], [route.prefix]);
+    ip('addr', 'add', '10.0.2.1/24', 'dev', 'e2');
+  });
+
   it('says what the kernel refused', async () => {
     const route: FibRoute = {
       kind: 'unicast',
