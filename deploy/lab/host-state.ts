@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import type { Check } from './checks/check.ts';
 import { recordedNamespaces } from './journal.ts';
 import { run } from './shell.ts';
+import { namespacePrefix } from './topology.ts';
 
 const looks: Readonly<Record<string, readonly string[]>> = {
   links: ['ip', '-o', 'link'],
@@ -16,7 +17,10 @@ const looks: Readonly<Record<string, readonly string[]>> = {
 
 export type HostState = Readonly<Record<string, string>>;
 
-/** Namespaces that the lab has recorded as its own are left out. */
+/**
+ * Namespaces that the lab has recorded as its own are left out, and those without its prefix, which others may make and
+ * remove meanwhile: the lab removes none that it has not recorded.
+ */
 export async function hostState(): Promise<HostState> {
   const ours = new Set(recordedNamespaces());
   const texts = await Promise.all(
@@ -27,7 +31,7 @@ export async function hostState(): Promise<HostState> {
   return {
     ...Object.fromEntries(texts),
     namespaces: namespaces()
-      .filter((name) => !ours.has(name))
+      .filter((name) => name.startsWith(namespacePrefix) && !ours.has(name))
       .join('\n'),
   };
 }
@@ -43,19 +47,12 @@ function namespaces(): string[] {
 /** Lifetimes count down by themselves. */
 const timeless = (text: string): string => text.replaceAll(/(valid_lft|preferred_lft|expires) \S+/g, '');
 
-/** Others may make namespaces meanwhile; none that was there may be missing. */
-function differs(what: string, before: string, after: string): boolean {
-  if (what !== 'namespaces') return before !== after;
-  const names = after.split('\n');
-  return before.split('\n').some((name) => !names.includes(name));
-}
-
 export const hostCheck = (before: HostState): Check => ({
   name: 'links, routes, rules, namespaces',
   expected: 'as they were before',
   run: async () => {
     const after = await hostState();
-    const changed = Object.keys(before).filter((what) => differs(what, before[what] ?? '', after[what] ?? ''));
+    const changed = Object.keys(before).filter((what) => before[what] !== after[what]);
     return {
       passed: changed.length === 0,
       seen: changed.length === 0 ? 'as they were before' : `changed: ${changed.join(', ')}`,

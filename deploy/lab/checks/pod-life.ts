@@ -78,27 +78,41 @@ const traceCheck = (late: LatePod): Check => ({
     if (!pod) throw new Error('there is no pod to delete');
     if ((await traces(pod)).length < 2) throw new Error('the pod has left no traces that could go');
     await detachPod(pod);
-    await waitFor(async () => (await traces(pod)).length === 0, { timeoutMs: 5000 });
+    const gone = await waitFor(async () => (await traces(pod)).length === 0, { timeoutMs: 5000 });
+    // And they stay away.
+    await sleep(300);
     const left = await traces(pod);
+    const passed = gone && left.length === 0;
     return {
-      passed: left.length === 0,
-      seen: left.length === 0 ? 'address, route and rules gone' : `left: ${left.join(', ')}`,
+      passed,
+      seen: passed ? 'address, route and rules gone' : `left: ${left.map(({ where }) => where).join(', ')}`,
+      details: left.flatMap(({ where, text }) => [`${where}:`, ...text.split('\n')]),
     };
   },
 });
 
+interface Trace {
+  readonly where: string;
+  readonly text: string;
+}
+
 /** Where the pod's address is still to be found. */
-async function traces(pod: AttachedPod): Promise<string[]> {
-  const [routes, { rules }, addresses] = await Promise.all([
+async function traces(pod: AttachedPod): Promise<readonly Trace[]> {
+  const [routes, { rules }, address] = await Promise.all([
     fibRoutes(pod.node),
     forwardingState(pod.node),
-    twillctl(['ipam', 'show', `--ip=${pod.address}`]).catch((error: unknown) => String(error)),
+    twillctl(['ipam', 'show', `--ip=${pod.address}`]),
   ]);
+  const named = new RegExp(`(^|[^0-9.])${pod.address.replaceAll('.', '\\.')}([^0-9.]|$)`);
+  const ofRoute = routes
+    .filter((route) => route.prefix === `${pod.address}/32`)
+    .map(({ prefix, device }) => `${prefix} dev ${device}`);
+  const ofRules = rules.split('\n').filter((line) => named.test(line));
   return [
-    ...(routes.some((route) => route.prefix === `${pod.address}/32`) ? ['route'] : []),
-    ...(new RegExp(`\\b${pod.address.replaceAll('.', '\\.')}\\b`).test(rules) ? ['rules'] : []),
-    ...(/not (assigned|in use)/i.test(addresses) ? [] : ['address']),
-  ];
+    { where: 'route', text: ofRoute.join('\n') },
+    { where: 'rules', text: ofRules.join('\n') },
+    { where: 'address', text: /is not assigned/.test(address) ? '' : address },
+  ].filter(({ text }) => text !== '');
 }
 
 const endpointGoneCheck = (): Check => ({
