@@ -153,6 +153,7 @@ export class Mvcc {
   /** The first revision of which all changes are still here. */
   #historyFrom = 0;
   #size = 0;
+  #liveSize = 0;
 
   /** etcd counts from 1: an empty store is at 1, its first write makes 2. */
   get revision(): number {
@@ -169,9 +170,19 @@ export class Mvcc {
     return this.#size;
   }
 
+  /** The part of it that a compaction at the present revision would free. */
+  get historySize(): number {
+    return this.#size - this.#liveSize;
+  }
+
   /** Number of changes kept for watches and past reads. */
   get historyLength(): number {
     return this.#changes.length;
+  }
+
+  /** The revision of the change at this place of the history, 0 being the oldest one. */
+  revisionAt(place: number): number {
+    return this.#changes[place]?.modRevision ?? this.#revision;
   }
 
   range(range: KeyRange, options: RangeOptions = {}): RangeResult {
@@ -259,6 +270,7 @@ export class Mvcc {
     this.#index.set(version.key, loaded);
     if (version.lease !== NO_LEASE) this.leases.attach(version.lease, version.key);
     this.#size += sizeOf(loaded);
+    this.#liveSize += sizeOf(loaded);
   }
 
   /** The revision of the snapshot whose keys were loaded. */
@@ -414,6 +426,8 @@ export class Mvcc {
     this.#index.set(change.key, change);
     this.#changes.push(change);
     this.#size += sizeOf(change);
+    if (isLive(change)) this.#liveSize += sizeOf(change);
+    if (older && isLive(older)) this.#liveSize -= sizeOf(older);
   }
 
   /** Compaction of one change: what it replaced goes, and so does the change itself when it was a deletion. */

@@ -19,6 +19,7 @@ import {
 import { listFiles, logPath, snapshotPath } from './files.ts';
 import { Journal } from './journal.ts';
 import { recover } from './recovery.ts';
+import { type HistoryLimits, Retention } from './retention.ts';
 import { type Capture, capture, writeSnapshot } from './snapshot.ts';
 
 export interface EngineSettings {
@@ -27,6 +28,7 @@ export interface EngineSettings {
   readonly now: () => number;
   /** The disk failed: end the process. */
   readonly onFailure: (error: Error) => void;
+  readonly history: HistoryLimits;
   /** A snapshot is due when the logs have grown past this, and past the size of the data. */
   readonly snapshotBytes?: number;
 }
@@ -39,6 +41,7 @@ export class Engine {
   readonly tornBytes: number;
   readonly #settings: EngineSettings;
   readonly #journal: Journal;
+  readonly #retention: Retention;
   /** Answers that wait for the disk, in order of what they wait for. */
   readonly #waiting: { readonly sequence: number; readonly resolve: () => void }[] = [];
   readonly #listeners = new Set<() => void>();
@@ -50,6 +53,7 @@ export class Engine {
 
   constructor(settings: EngineSettings) {
     this.#settings = settings;
+    this.#retention = new Retention(settings.history);
     const recovered = recover(settings.directory);
     this.mvcc = recovered.mvcc;
     this.mvcc.leases.renewAll(settings.now());
@@ -120,9 +124,12 @@ export class Engine {
     return this.mvcc.leases.remainingSec(id, this.#settings.now());
   }
 
-  /** To be called a few times a second. */
-  expireLeases(): void {
-    for (const id of this.mvcc.leases.expired(this.#settings.now())) void this.revokeLease(id);
+  /** To be called a few times a second: what time brings about by itself. */
+  tick(): void {
+    const now = this.#settings.now();
+    for (const id of this.mvcc.leases.expired(now)) void this.revokeLease(id);
+    const revision = this.#retention.compactTo(this.mvcc, now);
+    if (revision !== undefined) void this.compact(revision);
   }
 
   /** Called after each batch that reached the disk; returns what ends that. */

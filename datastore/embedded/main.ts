@@ -2,6 +2,7 @@
 
 import { performance } from 'node:perf_hooks';
 import { createLogger, type LogLevel } from '../../runtime/log.ts';
+import { logLevelOption } from '../../runtime/log-option.ts';
 import { helpText, integer, type OptionValues, parseOptions, text } from '../../runtime/options.ts';
 import { version } from '../../runtime/version.ts';
 import { Engine } from './engine.ts';
@@ -22,6 +23,24 @@ const options = {
     default: 'unix:/run/twill/datastore.sock',
     value: 'address',
     help: 'unix:/path, or host:port for TCP.',
+  }),
+  historyMinutes: integer({
+    flag: 'history-minutes',
+    environment: 'TWILL_HISTORY_MINUTES',
+    default: 10,
+    min: 0,
+    max: 525_600,
+    value: 'minutes',
+    help: 'How long past revisions are kept for watches that were away; 0 keeps them until somebody compacts.',
+  }),
+  historyMib: integer({
+    flag: 'history-mib',
+    environment: 'TWILL_HISTORY_MIB',
+    default: 256,
+    min: 1,
+    max: 65_536,
+    value: 'MiB',
+    help: 'How much memory past revisions may take; the older half goes when it is more.',
   }),
   logLevel: logLevelOption,
 } as const;

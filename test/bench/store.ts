@@ -1,6 +1,6 @@
 // npm run bench:store – twill-datastore beside etcd, in one run on one machine, and a table for docs/benchmarks/store.md.
 //
-//     this process ─► worker processes (the clients, each with its own connections) ─► server
+//     this process ─► a process with the clients (grpc-load.ts), a connection each ─► server
 //
 // Both servers write to the same file system and call fdatasync before they acknowledge. Each row is run for both in turn,
 // several times, and the median is shown.
@@ -8,7 +8,7 @@
 import { fork } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { openStore } from '../../datastore/etcd.ts';
+import { MessageWriter } from '../../datastore/protobuf.ts';
 import {
   type Daemon,
   freePort,
@@ -16,6 +16,7 @@ import {
   startEtcd,
   temporaryDirectory,
 } from '../system/datastore/processes.ts';
+import { callInLoop } from './grpc-load.ts';
 
 interface Row {
   readonly title: string;
@@ -32,13 +33,13 @@ const rows: readonly Row[] = [
   { title: 'compare-and-swap, 64 clients', unit: 'txns/s', job: 'swap', clients: 64, seconds: 4 },
   { title: 'transactions of 100 puts, 8 clients', unit: 'keys/s', job: 'hundred', clients: 8, seconds: 4 },
   { title: 'gets, 64 clients', unit: 'gets/s', job: 'get', clients: 64, seconds: 3 },
-  { title: 'list of 20,000 keys in pages of 2,000', unit: 'keys/s', job: 'list', clients: 1, seconds: 3 },
+  { title: 'pages of 2,000 keys, 1 client', unit: 'keys/s', job: 'list', clients: 1, seconds: 3 },
 ];
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
 
 if (process.send) {
-  process.on('message', (message: { endpoint: string; job: string; clients: number; seconds: number }) => {
+  process.on('message', (message: { port: number; job: string; clients: number; seconds: number }) => {
     void work(message).then((result) => process.send?.(result));
   });
 } else await main();
@@ -55,7 +56,7 @@ async function main(): Promise<void> {
       try {
         for (const row of rows) {
           process.stderr.write(`round ${round + 1}/${ROUNDS} ${name}: ${row.title} … `);
-          const rate = await measure(server.endpoint, row);
+          const rate = await measure(server.port, row);
           process.stderr.write(`${Math.round(rate)} ${row.unit}\n`);
           note(name, row, rate);
         }
@@ -81,7 +82,7 @@ async function main(): Promise<void> {
   );
 }
 
-async function startServer(name: 'etcd' | 'twill-datastore'): Promise<{ endpoint: string; stop: () => Promise<void> }> {
+async function startServer(name: 'etcd' | 'twill-datastore'): Promise<{ port: number; stop: () => Promise<void> }> {
   const directory = temporaryDirectory();
   const clientPort = await freePort();
   let daemon: Daemon;
@@ -96,11 +97,11 @@ async function startServer(name: 'etcd' | 'twill-datastore'): Promise<{ endpoint
     await daemon.stop();
     directory.remove();
   };
-  return { endpoint: `http://127.0.0.1:${clientPort}`, stop };
+  return { port: clientPort, stop };
 }
 
 /** Operations per second of one row, in a process of its own. */
-function measure(endpoint: string, row: Row): Promise<number> {
+function measure(port: number, row: Row): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = fork(new URL(import.meta.url).pathname, { execArgv: ['--import', 'tsx'] });
     child.once('message', (rate) => {
@@ -109,63 +110,77 @@ function measure(endpoint: string, row: Row): Promise<number> {
     });
     child.once('error', reject);
     child.once('exit', (code) => (code ? reject(new Error(`a client ended with ${code}`)) : undefined));
-    child.send({ endpoint, job: row.job, clients: row.clients, seconds: row.seconds });
+    child.send({ port, job: row.job, clients: row.clients, seconds: row.seconds });
   });
 }
 
 const value = 'v'.repeat(256);
 
-async function work(task: { endpoint: string; job: string; clients: number; seconds: number }): Promise<number> {
-  const store = await openStore({ etcdEndpoints: task.endpoint, requestTimeoutMs: 30_000 });
-  const put = (key: string) => ({ kind: 'put', key, value }) as const;
-  const jobs: Readonly<Record<string, (client: number, n: number) => Promise<number>>> = {
-    put: async (client, n) => {
-      await store.transact({ compare: [], then: [put(`/bench/put/${client}/${n % 1000}`)] });
-      return 1;
+type Job = (client: number, n: number) => { readonly method: string; readonly request: MessageWriter };
+
+const put = (key: string): MessageWriter => new MessageWriter().text(1, key).text(2, value);
+const jobs: Readonly<Record<string, { readonly keysPerCall: number; readonly job: Job }>> = {
+  put: {
+    keysPerCall: 1,
+    job: (client, n) => ({ method: '/etcdserverpb.KV/Put', request: put(`/bench/put/${client}/${n % 1000}`) }),
+  },
+  swap: {
+    keysPerCall: 1,
+    job: (client, n) => {
+      const key = `/bench/swap/${process.pid}/${client}`;
+      // version(key) = n, then put.
+      const compare = new MessageWriter().text(3, key).number(4, n);
+      const operation = new MessageWriter().message(2, put(key));
+      return { method: '/etcdserverpb.KV/Txn', request: new MessageWriter().message(1, compare).message(2, operation) };
     },
-    swap: async (client, n) => {
-      const key = `/bench/swap/${client}`;
-      await store.transact({ compare: [{ key, target: 'version', is: n }], then: [put(key)] });
-      return 1;
-    },
-    hundred: async (client, n) => {
-      const operations = Array.from({ length: 100 }, (_, i) => put(`/bench/many/${client}/${(n % 20) * 100 + i}`));
-      await store.transact({ compare: [], then: operations });
-      return 100;
-    },
-    get: async (client) => {
-      await store.get(`/bench/put/${client}/0`);
-      return 1;
-    },
-    list: async () => {
-      let [keys, after] = [0, ''];
-      let more = true;
-      while (more) {
-        const page = await store.list('/bench/many/', after === '' ? { limit: 2000 } : { limit: 2000, after });
-        keys += page.entries.length;
-        after = page.entries.at(-1)?.key ?? '';
-        more = page.more;
+  },
+  hundred: {
+    keysPerCall: 100,
+    job: (client, n) => {
+      const request = new MessageWriter();
+      for (let i = 0; i < 100; i++) {
+        request.message(2, new MessageWriter().message(2, put(`/bench/many/${client}/${(n % 25) * 100 + i}`)));
       }
-      return keys;
+      return { method: '/etcdserverpb.KV/Txn', request };
     },
+  },
+  get: {
+    keysPerCall: 1,
+    job: (client) => ({
+      method: '/etcdserverpb.KV/Range',
+      request: new MessageWriter().text(1, `/bench/put/${client}/0`),
+    }),
+  },
+  list: {
+    keysPerCall: 2000,
+    job: (_client, n) => {
+      const from = `/bench/many/${n % 7}/`;
+      const request = new MessageWriter().text(1, from).text(2, '/bench/many0').number(3, 2000);
+      return { method: '/etcdserverpb.KV/Range', request };
+    },
+  },
+};
+
+/** Keys per second. */
+async function work(task: { port: number; job: string; clients: number; seconds: number }): Promise<number> {
+  const chosen = jobs[task.job];
+  if (!chosen) throw new Error(`no job ${task.job}`);
+  const { job, keysPerCall } = chosen;
+  const run = async (seconds: number): Promise<number> => {
+    const started = performance.now();
+    const method = job(0, 0).method;
+    const results = await Promise.all(
+      Array.from({ length: task.clients }, (_, client) =>
+        callInLoop(task.port, method, (n) => job(client, n).request, started + seconds * 1000),
+      ),
+    );
+    const refused = results.reduce((sum, result) => sum + result.refused, 0);
+    if (refused > 0) throw new Error(`${refused} calls were refused`);
+    const calls = results.reduce((sum, result) => sum + result.calls, 0);
+    return (calls * keysPerCall * 1000) / (performance.now() - started);
   };
-  const job = jobs[task.job];
-  if (!job) throw new Error(`no job ${task.job}`);
-  let done = 0;
-  const run = async (seconds: number): Promise<void> => {
-    const end = performance.now() + seconds * 1000;
-    const client = async (id: number): Promise<void> => {
-      for (let n = 0; performance.now() < end; n++) done += await job(id, n);
-    };
-    await Promise.all(Array.from({ length: task.clients }, (_, id) => client(id)));
-  };
-  await run(1);
-  done = 0;
-  const started = performance.now();
-  await run(task.seconds);
-  const rate = (done * 1000) / (performance.now() - started);
-  await store.close();
-  return rate;
+  if (task.job !== 'swap') await run(1);
+  return run(task.seconds);
 }
 
 function median(values: readonly number[]): number {
