@@ -4,6 +4,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Selector } from '../../datastore/model/selector/index.ts';
+import { ORIGIN_ANNOTATION } from '../../kube/policy/rules.ts';
 import { compileRule, denyRule, type RuleContext, type RuleInput } from './compile.ts';
 import type { IpSetSpec, IpSets } from './ip-sets.ts';
 import type { CalcPolicy, CalcProfile, CalcRule, CalcUpdate, PolicyId } from './output.ts';
@@ -135,7 +136,8 @@ function compileList(
 ): readonly CalcRule[] {
   const compiled: CalcRule[] = [];
   for (const [i, rule] of rules.entries()) {
-    const one = compileRule(rule, `${context.direction}[${i}]`, context, sets);
+    const origin = rule.metadata?.annotations?.[ORIGIN_ANNOTATION] ?? `${context.direction}[${i}]`;
+    const one = compileRule(rule, origin, context, sets);
     if (one) compiled.push(one);
   }
   return compiled;

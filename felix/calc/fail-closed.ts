@@ -159,6 +159,7 @@ export const kindsInGraph: ReadonlySet<Kind> = new Set<Kind>([
   'Node',
   'Profile',
   'StagedGlobalNetworkPolicy',
+  'StagedKubernetesNetworkPolicy',
   'StagedNetworkPolicy',
   'Tier',
   'WorkloadEndpoint',

@@ -132,6 +132,7 @@ class Graph implements CalcGraph {
       case 'GlobalNetworkPolicy':
       case 'StagedNetworkPolicy':
       case 'StagedGlobalNetworkPolicy':
+      case 'StagedKubernetesNetworkPolicy':
         this.#setPolicy(id, resource);
         return;
       case 'Profile':
@@ -182,6 +183,7 @@ class Graph implements CalcGraph {
       case 'GlobalNetworkPolicy':
       case 'StagedNetworkPolicy':
       case 'StagedGlobalNetworkPolicy':
+      case 'StagedKubernetesNetworkPolicy':
         this.#setPolicy(id, undefined);
         return;
       case 'Profile':

@@ -9,11 +9,13 @@ import type {
   Node,
   Profile,
   StagedGlobalNetworkPolicy,
+  StagedKubernetesNetworkPolicy,
   StagedNetworkPolicy,
   Tier,
   WorkloadEndpoint,
 } from '../../datastore/model/kinds.ts';
 import { type Protocol, parseProtocol } from '../../datastore/model/schema/scalars-net.ts';
+import { convertNetworkPolicySpec } from '../../kube/policy/network-policy.ts';
 import { type Address, parseAddress } from '../../net/address.ts';
 import { hostPrefix, type Prefix, parseInterfaceAddress, prefixOf } from '../../net/prefix.ts';
 import type { PolicyRules, ProfileRules } from './active-rules.ts';
@@ -25,7 +27,12 @@ import type { CalcHost } from './output.ts';
 import { indexed, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, policySelector, SERVICE_ACCOUNT_LABEL } from './selectors.ts';
 import type { PlacedPolicy, PolicyStage, TierInput } from './tiers.ts';
 
-export type AnyPolicy = NetworkPolicy | GlobalNetworkPolicy | StagedNetworkPolicy | StagedGlobalNetworkPolicy;
+export type AnyPolicy =
+  | NetworkPolicy
+  | GlobalNetworkPolicy
+  | StagedNetworkPolicy
+  | StagedGlobalNetworkPolicy
+  | StagedKubernetesNetworkPolicy;
 
 export interface PolicyInput {
   readonly place: PlacedPolicy;
@@ -38,8 +45,9 @@ export function policyId(kind: string, namespace: string, name: string): string 
 
 /** Undefined for staged policies that would not be set. */
 export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
-  const { kind, metadata, spec } = policy;
-  if ('stagedAction' in spec && spec.stagedAction !== 'Set') return undefined;
+  const { kind, metadata } = policy;
+  if ('stagedAction' in policy.spec && policy.spec.stagedAction !== 'Set') return undefined;
+  const spec = policy.kind === 'StagedKubernetesNetworkPolicy' ? convertNetworkPolicySpec(policy.spec) : policy.spec;
   const stage = stageOf(policy);
   const namespace = metadata.namespace ?? '';
   const id = policyId(kind, namespace, metadata.name);
@@ -47,7 +55,7 @@ export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
   const selector = policySelector({
     namespace,
     selector: spec.selector,
-    namespaceSelector: 'namespaceSelector' in spec ? spec.namespaceSelector : undefined,
+    namespaceSelector: namespaceSelectorOf(policy),
     serviceAccountSelector: spec.serviceAccountSelector,
   });
   return {
@@ -75,11 +83,16 @@ export function policyInput(policy: AnyPolicy): PolicyInput | undefined {
 }
 
 function stageOf({ kind, spec }: AnyPolicy): PolicyStage {
-  if (kind === 'NetworkPolicy' || kind === 'StagedNetworkPolicy') return 'normal';
+  if (kind !== 'GlobalNetworkPolicy' && kind !== 'StagedGlobalNetworkPolicy') return 'normal';
   const { doNotTrack, preDNAT, applyOnForward }: GlobalFlags = spec;
   if (doNotTrack) return 'untracked';
   if (preDNAT) return 'pre-dnat';
   return applyOnForward ? 'forward' : 'normal';
+}
+
+function namespaceSelectorOf(policy: AnyPolicy): string | undefined {
+  const isGlobal = policy.kind === 'GlobalNetworkPolicy' || policy.kind === 'StagedGlobalNetworkPolicy';
+  return isGlobal ? policy.spec.namespaceSelector : undefined;
 }
 
 interface GlobalFlags {

@@ -56,7 +56,7 @@ export interface CalcRule {
   readonly notIcmp?: IcmpMatch;
   readonly source: CalcEntity;
   readonly destination: CalcEntity;
-  /** Position in the resource's own list, for counters and explanations: `ingress[3]`. */
+  /** Position in the resource's own list, for explanations: `ingress[3]`; of a converted policy, in what it was made from. */
   readonly origin: string;
 }
 

@@ -95,7 +95,8 @@ export class PolicyWorld {
       case 'NetworkPolicy':
       case 'GlobalNetworkPolicy':
       case 'StagedNetworkPolicy':
-      case 'StagedGlobalNetworkPolicy': {
+      case 'StagedGlobalNetworkPolicy':
+      case 'StagedKubernetesNetworkPolicy': {
         const input = policyInput(resource);
         if (input) this.#policies.push({ policy: resource, place: input.place });
         return;
