@@ -36,6 +36,8 @@ export interface Session {
   readonly timesEstablished: number;
   /** Why it is down, or why it was last: kept while the session is up again. */
   readonly lastError: SessionError | undefined;
+  /** The last NOTIFICATION sent or received: it says more than the refused connections that follow it. */
+  readonly lastNotification: SessionError | undefined;
 }
 
 export interface SessionError {
@@ -65,6 +67,7 @@ export function createSession(
     connectRetryCounter: 0,
     timesEstablished: 0,
     lastError: undefined,
+    lastNotification: undefined,
   };
 }
 

@@ -452,7 +452,9 @@ class Machine {
 
   #remember(reason: DownReason): void {
     this.#reason = reason;
-    this.#set({ lastError: { reason, at: this.#now, state: this.#before.state } });
+    const lastError = { reason, at: this.#now, state: this.#before.state };
+    const notified = reason.kind === 'notification-received' || reason.kind === 'notification-sent';
+    this.#set(notified ? { lastError, lastNotification: lastError } : { lastError });
   }
 
   /** §10: between three quarters and the whole of the time. */
