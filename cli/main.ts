@@ -1,5 +1,6 @@
 // twillctl: the command line for people and scripts.
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { runProgram } from './program.ts';
@@ -17,6 +18,12 @@ process.exitCode = await runProgram(process.argv.slice(2), {
     }
   },
   openStore: async (settings) => (await import('../datastore/etcd-brief.ts')).openBriefStore(settings),
+  interrupted: () =>
+    new Promise((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+    }),
+  // The editor may be given with arguments, as in EDITOR="code --wait".
+  runEditor: (editor, file) => spawnSync('sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' }).status ?? 1,
   author: authorName(),
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
 });

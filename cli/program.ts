@@ -38,5 +38,16 @@ export function buildProgram(world: World): Command {
     .option('--client', 'only this program')
     .option('--poll <duration>', 'accepted for scripts')
     .action(async (options) => (await import('./commands/version.ts')).runVersion(options, world));
+  program
+    .command('completion')
+    .description('Print the script that completes command lines in a shell.')
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(async (shell: string) => (await import('./commands/completion.ts')).runCompletion(shell, world));
+  program
+    .command('__complete', { hidden: true })
+    .argument('[words...]')
+    .action(async (words: readonly string[]) =>
+      (await import('./commands/completion.ts')).runComplete(program, words, world),
+    );
   return program;
 }

@@ -11,6 +11,10 @@ export interface World {
   /** Undefined when there is no such file. */
   readonly readFile: (path: string) => string | undefined;
   readonly openStore: (config: StoreSettings) => Promise<KvStore>;
+  /** Resolves when the person interrupts a command that goes on by itself. */
+  readonly interrupted: () => Promise<void>;
+  /** Opens a file in an editor and waits; returns its exit code. */
+  readonly runEditor: (editor: string, file: string) => number;
   /** Who runs this, for those who meet a conflict: `root@host`. */
   readonly author: string;
   /** Standard output is a terminal: colours are welcome. */

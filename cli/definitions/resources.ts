@@ -1,6 +1,7 @@
 // Commands that write, change and show resources.
 
 import { type Command, Option } from 'commander';
+import type { GetOptions } from '../commands/get.ts';
 import { CommandError, type World } from '../world.ts';
 import { withConnection, withFiles, withGlobals, withNamespace } from './shared.ts';
 
@@ -72,6 +73,13 @@ function defineChanging(program: Command, world: World): void {
     .action(async (kind: string, name: string, options) =>
       (await import('../commands/change.ts')).runPatch(kind, name, options, world),
     );
+  withGlobals(withNamespace(program.command('edit')))
+    .description('Change a resource in your editor (EDITOR).')
+    .argument('<kind>')
+    .argument('<name>')
+    .action(async (kind: string, name: string, options) =>
+      (await import('../commands/edit.ts')).runEdit(kind, name, options, world),
+    );
   withGlobals(withNamespace(program.command('label')))
     .description('Set or remove labels of a resource.')
     .argument('<kind>')
@@ -96,13 +104,38 @@ function defineReading(program: Command, world: World): void {
     )
     .option('-A, --all-namespaces', 'resources of every namespace')
     .addOption(new Option('-a').hideHelp())
+    .option('-w, --watch', 'then show every change, until interrupted')
+    .option('--output-schema', 'show the JSON schema of the kind instead')
     .option('--export', 'without what belongs to this cluster: uid, version, creation time, namespace')
     .action(async (kind: string | undefined, names: readonly string[], { a, ...options }) =>
-      (await import('../commands/get.ts')).runGet(
-        kind,
-        names,
-        { ...options, ...(a && { allNamespaces: true }) },
-        world,
-      ),
+      runReading(kind, names, { ...options, ...(a && { allNamespaces: true }) }, world),
     );
+  program
+    .command('explain')
+    .description('Say what a kind or one of its fields is, as in: explain ippool.spec.blockSize')
+    .argument('[path]', 'kind, or kind and field')
+    .option('--recursive', 'all fields below')
+    .option('--output-schema', 'show the JSON schema of the kind instead')
+    .action(async (path: string | undefined, options) =>
+      (await import('../commands/explain.ts')).runExplain(path, options, world),
+    );
+}
+
+interface ReadingOptions extends GetOptions {
+  readonly watch?: boolean;
+  readonly outputSchema?: boolean;
+}
+
+async function runReading(
+  kind: string | undefined,
+  names: readonly string[],
+  options: ReadingOptions,
+  world: World,
+): Promise<void> {
+  if (kind !== undefined && options.outputSchema) {
+    await (await import('../commands/explain.ts')).runExplain(kind, { outputSchema: true }, world);
+  } else if (options.watch) {
+    if (kind === undefined) throw new CommandError('-w needs a kind of resource');
+    await (await import('../commands/watch.ts')).runWatch(kind, names, options, world);
+  } else await (await import('../commands/get.ts')).runGet(kind, names, options, world);
 }

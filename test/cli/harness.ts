@@ -13,7 +13,11 @@ export class Cli {
   readonly store: MemoryStore;
   readonly files = new Map<string, string>();
   environment: Record<string, string> = {};
+  interruption: Promise<void> = Promise.resolve();
+  edit: (file: string) => number = () => 0;
   author = 'alice@desk with twillctl';
+
+  private heard: (text: string) => void = () => {};
 
   constructor(store: MemoryStore) {
     this.store = store;
@@ -24,6 +28,15 @@ export class Cli {
   static async start(): Promise<Cli> {
     const { createMemoryStore } = await import('../../datastore/memory.ts');
     return new Cli(createMemoryStore());
+  }
+
+  /** Resolves when a running command prints the text. */
+  untilShown(text: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.heard = (shown) => {
+        if (shown.includes(text)) resolve();
+      };
+    });
   }
 
   /** One command line, split at blanks; the text is standard input. */
@@ -39,6 +52,7 @@ export class Cli {
       environment: this.environment,
       out: (text) => {
         out += text;
+        this.heard(text);
       },
       err: (text) => {
         err += text;
@@ -46,6 +60,8 @@ export class Cli {
       readStdin: () => stdin,
       readFile: (path) => this.files.get(path),
       openStore: async () => keptOpen(this.store),
+      interrupted: () => this.interruption,
+      runEditor: (_editor, file) => this.edit(file),
       author: this.author,
       colours: false,
     });

@@ -1,0 +1,141 @@
+// get -w: what there is, then every change, until interrupted.
+
+import type { KvError, Revision, WatchEvent } from '../../datastore/kv.ts';
+import {
+  declarationOf,
+  decodeResource,
+  type Kind,
+  parseResourceKey,
+  type Resource,
+  resourcePrefix,
+} from '../../datastore/model/index.ts';
+import type { Resources } from '../../datastore/resources.ts';
+import { namespaceFor, resolveKind } from '../kind-names.ts';
+import { cellOf, headingsOf } from '../output/columns.ts';
+import { formatYaml } from '../output/documents.ts';
+import { CommandError, type World } from '../world.ts';
+import { withResources } from './context.ts';
+import type { GetOptions } from './get.ts';
+
+type Happening = 'EXISTS' | 'ADDED' | 'CHANGED' | 'DELETED';
+type Show = (happening: Happening, resource: Resource) => Promise<void>;
+
+export async function runWatch(
+  kindName: string,
+  names: readonly string[],
+  options: GetOptions,
+  world: World,
+): Promise<void> {
+  const kind = resolveKind(kindName);
+  const everywhere = options.allNamespaces === true;
+  if (everywhere && !declarationOf(kind).namespaced) throw new CommandError(`${kind} is not namespaced`);
+  const namespace = everywhere ? undefined : namespaceFor(kind, options.namespace, undefined);
+  await withResources(options, world, async (resources) => {
+    const show = await shower(kind, options, world);
+    const wanted = (resource: Resource): boolean => names.length === 0 || names.includes(resource.metadata.name);
+    const stop = world.interrupted();
+    let known = new Map<string, Resource>();
+    for (;;) {
+      const list = await resources.list(kind, namespace);
+      const present = new Map<string, Resource>();
+      for (const resource of list.resources as readonly Resource[]) present.set(placeOf(resource), resource);
+      // After a break in the watch, only what differs is news.
+      for (const [place, resource] of present) {
+        const before = known.get(place);
+        if (before?.metadata.resourceVersion === resource.metadata.resourceVersion || !wanted(resource)) continue;
+        await show(known.size === 0 ? 'EXISTS' : before ? 'CHANGED' : 'ADDED', resource);
+      }
+      for (const [place, resource] of known)
+        if (!present.has(place) && wanted(resource)) await show('DELETED', resource);
+      known = present;
+      const end = await follow(resources, kind, namespace, list.revision + 1, stop, async (happening, resource) => {
+        if (happening === 'DELETED') known.delete(placeOf(resource));
+        else known.set(placeOf(resource), resource);
+        if (wanted(resource)) await show(happening, resource);
+      });
+      if (end === 'interrupted') return;
+    }
+  });
+}
+
+const placeOf = ({ metadata }: Resource): string => `${metadata.namespace ?? ''}/${metadata.name}`;
+
+/** Until the watch ends by itself or somebody interrupts. */
+async function follow(
+  resources: Resources,
+  kind: Kind,
+  namespace: string | undefined,
+  from: Revision,
+  stop: Promise<void>,
+  show: Show,
+): Promise<'interrupted' | KvError> {
+  let shown = Promise.resolve();
+  let fail: (error: unknown) => void = () => {};
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  const ended = new Promise<KvError>((resolve) => {
+    const watch = resources.store.watch(resourcePrefix(kind, namespace), from, {
+      onEvents: (events) => {
+        shown = shown.then(() => showAll(kind, events, show));
+        shown.catch(fail);
+      },
+      onEnd: resolve,
+    });
+    void stop.then(() => watch.close());
+  });
+  const end = await Promise.race([ended, failed, stop.then(() => 'interrupted' as const)]);
+  await shown;
+  return end;
+}
+
+async function showAll(kind: Kind, events: readonly WatchEvent[], show: Show): Promise<void> {
+  for (const event of events) {
+    const entry = event.kind === 'put' ? event.entry : event.previous;
+    if (!entry || !parseResourceKey(entry.key)) continue;
+    const decoded = decodeResource(kind, entry);
+    // What cannot be read is shown by get; here it would only be in the way.
+    if (decoded.kind === 'invalid') continue;
+    const happening = event.kind === 'delete' ? 'DELETED' : event.entry.version === 1 ? 'ADDED' : 'CHANGED';
+    await show(happening, decoded.resource);
+  }
+}
+
+async function shower(kind: Kind, options: GetOptions, world: World): Promise<Show> {
+  switch (options.output) {
+    case 'json':
+      return async (event, object) => world.out(`${JSON.stringify({ event, object })}\n`);
+    case 'yaml':
+      return async (event, object) => world.out(`---\n${await formatYaml({ event, object })}`);
+    case 'ps':
+    case 'wide':
+      return tableShower(kind, options, world);
+    default:
+      throw new CommandError('with -w, the output format is ps, wide, yaml or json');
+  }
+}
+
+const happeningWidth = 10;
+const gap = 3;
+
+/** Rows appear one by one, so the columns' widths are those of the headings until a longer cell comes. */
+function tableShower(kind: Kind, options: GetOptions, world: World): Show {
+  const own = headingsOf(kind, options.output === 'wide');
+  const withNamespace = options.allNamespaces === true && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
+  const headings = withNamespace ? ['NAMESPACE', ...own] : own;
+  const widths = headings.map((heading) => Math.max(heading.length, 12));
+  const line = (first: string, cells: readonly string[]): string => {
+    cells.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    });
+    return `${first.padEnd(happeningWidth)}${cells.map((cell, i) => cell.padEnd((widths[i] ?? 0) + gap)).join('')}`.trimEnd();
+  };
+  world.out(`${line('EVENT', headings)}\n`);
+  return async (happening, resource) =>
+    world.out(
+      `${line(
+        happening,
+        headings.map((heading) => cellOf(resource, heading) ?? ''),
+      )}\n`,
+    );
+}
