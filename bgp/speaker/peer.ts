@@ -19,7 +19,7 @@ import type { AddressFamily, PeerSettings, SpeakerSettings } from '../settings.t
 import { decodeNotification, decodeRouteRefresh, encodeMessage } from '../wire/codec.ts';
 import { fromWireFamily, MessageType, type NotificationMessage, toWireFamily } from '../wire/message.ts';
 import { MessageReader } from '../wire/message-reader.ts';
-import { CeaseSubcode, describeNotification } from '../wire/notification.ts';
+import { CeaseSubcode, describeNotification, ErrorCode, notification } from '../wire/notification.ts';
 import { decodeOpen } from '../wire/open.ts';
 import { capabilitiesFor } from './capabilities.ts';
 import { treatmentFor } from './treatment-for.ts';
@@ -545,7 +545,7 @@ export function describeDown(reason: DownReason): string {
   const notice = (message: NotificationMessage): string => describeNotification(message);
   switch (reason.kind) {
     case 'stopped':
-      return 'administratively stopped';
+      return `stopped here: ${notice(notification(ErrorCode.cease, reason.subcode))}`;
     case 'closed':
       return reason.error === undefined ? 'the peer closed the connection' : `connection lost: ${reason.error}`;
     case 'connect-failed':

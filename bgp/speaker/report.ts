@@ -3,6 +3,7 @@
 import { formatAddress, formatIpv4 } from '../../net/address.ts';
 import { familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { FibFailure, Millis } from '../edges.ts';
+import type { Session } from '../fsm.ts';
 import { explain } from '../rib/decision.ts';
 import { attributesOf, type DecodedAttributes } from '../rib/decoded.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
@@ -50,7 +51,7 @@ export function peerReport(peer: Peer, rib: Rib | undefined, now: Millis): PeerR
     state: session.state,
     since: wallClock(session.stateSince),
     detail: detailOf(peer),
-    ...(lastError ? { lastError: { at: wallClock(lastError.at), text: describeDown(lastError.reason) } } : {}),
+    ...(lastError ? { lastError: { at: wallClock(lastError.at), text: describeLast(session) } } : {}),
     families: negotiated?.families ?? settings.families,
     routesIn: peer.routeCount,
     routesAccepted: rib ? acceptedCount(peer, rib) : 0,
@@ -79,7 +80,7 @@ function acceptedCount(peer: Peer, rib: Rib): number {
 }
 
 function detailOf({ session, negotiated, adjRibIn }: Peer): string {
-  if (!negotiated) return session.lastError ? describeDown(session.lastError.reason) : '';
+  if (!negotiated) return describeLast(session);
   const parts = [`hold ${negotiated.holdTimeSec} s`];
   if (negotiated.gracefulRestart) parts.push('graceful restart');
   if (negotiated.addPathSend.length + negotiated.addPathReceive.length > 0) parts.push('add-path');
@@ -88,6 +89,14 @@ function detailOf({ session, negotiated, adjRibIn }: Peer): string {
   if (treatedAsWithdraw > 0) parts.push(`${treatedAsWithdraw} malformed UPDATEs treated as withdrawals`);
   if (attributesDiscarded > 0) parts.push(`${attributesDiscarded} UPDATEs with an attribute discarded`);
   return parts.join(', ');
+}
+
+/** A refused connection is often only what follows from what the peer said before. */
+function describeLast({ lastError, lastNotification }: Session): string {
+  if (!lastError) return '';
+  const text = describeDown(lastError.reason);
+  const follows = lastError.reason.kind === 'connect-failed' || lastError.reason.kind === 'closed';
+  return follows && lastNotification ? `${text}; before that, ${describeDown(lastNotification.reason)}` : text;
 }
 
 export const fibFailure = ({ prefix, error }: FibFailure): FibFailureReport => ({

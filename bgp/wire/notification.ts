@@ -104,6 +104,11 @@ export function describeNotification(message: NotificationMessage): string {
   const known = codeNames.get(code);
   const subcodeName = Object.entries(known?.subcodes ?? {}).find(([, value]) => value === subcode)?.[0];
   const words = subcodeName?.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  if (code === ErrorCode.cease && subcode === CeaseSubcode.hardReset && message.data.length >= 2) {
+    // RFC 8538 §3.1: the real reason is inside.
+    const [innerCode = 0, innerSubcode = 0] = message.data;
+    return `hard reset: ${describeNotification(notification(innerCode, innerSubcode, message.data.subarray(2)))}`;
+  }
   const text = shutdownText(message);
   const name = known?.name ?? 'unknown error';
   return `${name}${words ? `: ${words}` : ''} (${code}/${subcode})${text ? `: ${text}` : ''}`;

@@ -1,0 +1,214 @@
+// Shows our speaker and FRR: routes both ways by eBGP and as route reflector with its client, both families, TCP-MD5,
+// communities that are obeyed, add-path, max-prefix, shutdown text, and restarts of either side.
+
+import assert from 'node:assert/strict';
+import type { Speaker } from '../../../bgp/speaker.ts';
+import { Bench, quietly, until } from './routers.ts';
+import {
+  address,
+  established,
+  ipv4,
+  peerOf,
+  prefix,
+  type SpeakerOptions,
+  speakerSettings,
+  startSpeaker,
+} from './speaker-in-netns.ts';
+
+interface FrrRoute {
+  readonly paths: readonly {
+    readonly aspath: { readonly string: string };
+    readonly nexthops: readonly { readonly ip: string }[];
+    readonly community?: { readonly string: string };
+    readonly locPrf?: number;
+    readonly originatorId?: string;
+    readonly clusterList?: { readonly list: readonly string[] };
+  }[];
+}
+
+describe('interoperation with FRR', () => {
+  let bench: Bench;
+  let speaker: Speaker | undefined;
+  beforeEach(() => {
+    bench = new Bench('frr');
+  });
+  afterEach(async () => {
+    await speaker?.close({ abandon: true });
+    speaker = undefined;
+    await bench.close();
+  });
+
+  const frrConfig = (lines: readonly string[], family: readonly string[] = [], asn = 64601): string => `
+router bgp ${asn}
+ bgp router-id 10.77.0.2
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ neighbor 10.77.0.1 remote-as ${asn === 64701 ? 'internal' : '64701'}
+ neighbor 10.77.0.1 timers connect 1
+ neighbor 10.77.0.1 advertisement-interval 0
+${lines.map((line) => ` ${line}`).join('\n')}
+ address-family ipv4 unicast
+  network 192.0.2.0/24
+${family.map((line) => `  ${line}`).join('\n')}
+ exit-address-family
+`;
+
+  const theirs = (text: string, family = 'ipv4'): FrrRoute | undefined => {
+    const json = quietly(() => bench.vtysh(`show bgp ${family} unicast ${text} json`));
+    const parsed = json === '' ? undefined : (JSON.parse(json) as Partial<FrrRoute>);
+    return parsed?.paths ? { paths: parsed.paths } : undefined;
+  };
+  const ourRoutes = (): string => bench.ip(bench.us, 'route', 'show', 'proto', '81');
+
+  async function up(config: string, options: SpeakerOptions = {}): Promise<Speaker> {
+    await bench.startFrr(config);
+    const started = startSpeaker(bench, { blocks: ['10.244.0.0/26'], ...options });
+    speaker = started;
+    await established(started);
+    return started;
+  }
+
+  it('exchanges routes by eBGP', async () => {
+    await up(frrConfig([]));
+    await until(() => theirs('10.244.0.0/26') !== undefined);
+    const [path] = theirs('10.244.0.0/26')?.paths ?? [];
+    assert.deepEqual([path?.aspath.string, path?.nexthops[0]?.ip], ['64701', '10.77.0.1']);
+    await until(() => /192\.0\.2\.0\/24 via 10\.77\.0\.2/.test(ourRoutes()));
+  });
+
+  it('reflects routes of one client to another, with originator and cluster list', async () => {
+    // FRR is both clients: two addresses, two of our sessions would need two FRRs, so one client and one of ours.
+    const us = await up(frrConfig([], [], 64701), {
+      peer: { asn: 64701, routeReflectorClient: true },
+      settings: { clusterId: ipv4('1.1.1.1') },
+    });
+    await until(() => theirs('10.244.0.0/26') !== undefined);
+    const [path] = theirs('10.244.0.0/26')?.paths ?? [];
+    assert.deepEqual([path?.locPrf, path?.aspath.string], [100, 'Local']);
+    await until(() => us.routes({ view: 'best', prefix: prefix('192.0.2.0/24') }).routes.length === 1);
+  });
+
+  it('is a client of an FRR route reflector', async () => {
+    const us = await up(frrConfig(['bgp cluster-id 2.2.2.2'], ['neighbor 10.77.0.1 route-reflector-client'], 64701), {
+      peer: { asn: 64701 },
+    });
+    await until(() => us.routes({ view: 'best', prefix: prefix('192.0.2.0/24') }).routes.length === 1);
+  });
+
+  it('carries IPv6 routes in an IPv6 session', async () => {
+    const config = `${frrConfig(['neighbor fd77::1 remote-as 64701', 'neighbor fd77::1 timers connect 1'])}
+ address-family ipv6 unicast
+  network 2001:db8:7::/48
+  neighbor fd77::1 activate
+ exit-address-family
+`;
+    await up(config, {
+      blocks: ['fd00:244::/122'],
+      peer: { address: address('fd77::2'), sourceAddress: address('fd77::1'), families: ['ipv6-unicast'] },
+    });
+    await until(() => theirs('fd00:244::/122', 'ipv6') !== undefined);
+    await until(() =>
+      /2001:db8:7::\/48 via (fd77::2|fe80)/.test(bench.ip(bench.us, '-6', 'route', 'show', 'proto', '81')),
+    );
+  });
+
+  it('authenticates by TCP-MD5', async () => {
+    const us = await up(frrConfig(['neighbor 10.77.0.1 password correct-horse']), {
+      peer: { password: 'correct-horse' },
+    });
+    assert.equal(peerOf(us)?.state, 'Established');
+  });
+
+  it('runs with TTL security on both sides', async () => {
+    const us = await up(frrConfig(['neighbor 10.77.0.1 ttl-security hops 1']), { peer: { ttlSecurityHops: 1 } });
+    assert.equal(peerOf(us)?.state, 'Established');
+  });
+
+  it('takes several paths of a prefix (RFC 7911)', async () => {
+    await up(frrConfig([], ['neighbor 10.77.0.1 addpath-tx-all-paths']), {
+      peer: { addPathReceive: true },
+    });
+    await until(() => theirs('10.244.0.0/26') !== undefined && ourRoutes().includes('192.0.2.0/24'));
+  });
+
+  it('stops at the peer’s max-prefix, and says what the peer said', async () => {
+    await bench.startFrr(frrConfig([], ['neighbor 10.77.0.1 maximum-prefix 1']));
+    const us = startSpeaker(bench, { blocks: ['10.244.0.0/26'] });
+    speaker = us;
+    await established(us);
+    await until(() => theirs('10.244.0.0/26') !== undefined);
+    us.configure(speakerSettings({ blocks: ['10.244.0.0/26', '10.244.1.0/26', '10.244.2.0/26'] }));
+    await until(
+      () => /the peer sent .*maximum prefixes/i.test(peerOf(us)?.lastError?.text ?? ''),
+      () => JSON.stringify(us.peers()),
+    );
+  });
+
+  it('obeys our own max-prefix', async () => {
+    await bench.startFrr(frrConfig([], ['network 192.0.3.0/24', 'network 192.0.4.0/24']));
+    const us = startSpeaker(bench, { peer: { maxPrefixes: { limit: 2, warnAtPercent: 75 } } });
+    speaker = us;
+    await until(
+      () => /maximum/i.test(peerOf(us)?.lastError?.text ?? ''),
+      () => JSON.stringify(us.peers()),
+    );
+    await until(() => !ourRoutes().includes('192.0.3.0/24'));
+  });
+
+  it('shows FRR’s shutdown text (RFC 9003)', async () => {
+    const us = await up(frrConfig([]));
+    bench.vtysh('configure terminal\nrouter bgp 64601\nneighbor 10.77.0.1 shutdown message rack move');
+    await until(
+      () => /rack move/.test(peerOf(us)?.lastError?.text ?? ''),
+      () => JSON.stringify(us.peers()),
+    );
+  });
+
+  it('keeps FRR’s routes while it restarts, and FRR keeps ours', async () => {
+    const config = frrConfig(['bgp graceful-restart', 'bgp graceful-restart preserve-fw-state']);
+    const us = await up(config);
+    await until(() => ourRoutes().includes('192.0.2.0/24') && theirs('10.244.0.0/26') !== undefined);
+    const lost: string[] = [];
+    const timer = setInterval(() => {
+      if (!ourRoutes().includes('192.0.2.0/24')) lost.push('ours');
+    }, 20);
+    bench.run('sh', '-c', `kill -9 $(cat ${bench.directory}/bgpd.pid)`);
+    await until(() => peerOf(us)?.state !== 'Established');
+    await bench.startFrr(config);
+    await established(us);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    clearInterval(timer);
+    assert.deepEqual(lost, []);
+    // The other way round.
+    await until(() => theirs('10.244.0.0/26') !== undefined);
+    await us.close({ abandon: true });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.ok(theirs('10.244.0.0/26'), 'FRR keeps the route of a restarting peer');
+    const again = startSpeaker(bench, { blocks: ['10.244.0.0/26'] });
+    speaker = again;
+    await established(again);
+    assert.ok(theirs('10.244.0.0/26'));
+  });
+
+  it('obeys NO_EXPORT, and drains by GRACEFUL_SHUTDOWN (RFC 8326)', async () => {
+    const us = await up(frrConfig([]));
+    us.drain(true);
+    await until(() => /graceful-shutdown/.test(theirs('10.244.0.0/26')?.paths[0]?.community?.string ?? ''));
+    us.drain(false);
+    await until(() => theirs('10.244.0.0/26')?.paths[0]?.community === undefined);
+    us.configure(
+      speakerSettings({
+        settings: {
+          originate: [
+            {
+              prefix: prefix('10.244.0.0/26'),
+              blackhole: true,
+              communities: [{ kind: 'standard', value: 0xffffff02 }],
+            },
+          ],
+        },
+      }),
+    );
+    await until(() => theirs('10.244.0.0/26') === undefined);
+  });
+});
