@@ -10,7 +10,6 @@ import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { AF_NETLINK, bind, close, eventfd, SOCK_RAW, SOL_SOCKET, setsockopt, socket } from './libc.ts';
-import { attachRouteProtocolFilter } from './monitor-filter.ts';
 import { workerSource } from './monitor-worker.ts';
 import { type InterfaceAddress, RTM_DELADDR, RTM_NEWADDR, readAddress } from './netlink/address.ts';
 import { type Link, RTM_DELLINK, RTM_NEWLINK, readLink } from './netlink/link.ts';
@@ -20,6 +19,7 @@ import { type Route, RTM_DELROUTE, RTM_NEWROUTE, readRoute } from './netlink/rou
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink/socket.ts';
 import { insideNetns, type NetnsRef } from './netns.ts';
 import { netlinkAddress } from './sockaddr.ts';
+import { attachFilter, routeProtocolFilter } from './socket-filter.ts';
 
 export type MonitorEvent =
   /** Created or changed. */
@@ -139,7 +139,7 @@ function openSources(options: MonitorOptions): Source[] {
   const groups = options.watch.reduce((bits, subject) => bits | routeGroups[subject], 0);
   if (groups) {
     const fd = openGroups(NETLINK_ROUTE, groups);
-    if (options.ignoreRouteProtocols?.length) attachRouteProtocolFilter(fd, options.ignoreRouteProtocols);
+    if (options.ignoreRouteProtocols?.length) attachFilter(fd, routeProtocolFilter(options.ignoreRouteProtocols));
     sources.push({ fd, read: readRouteMessage });
   }
   if (options.watch.includes('nftables')) {

@@ -1,12 +1,13 @@
-// TCP sockets with what Node's own cannot set: TCP-MD5 keys (RFC 2385), the TTL security check (RFC 5082, GTSM), a bound
+// Sockets with what Node's own cannot set: TCP-MD5 keys (RFC 2385), the TTL security check (RFC 5082, GTSM), a bound
 // device, a network namespace. They are made here as descriptors and handed to Node:
 //
 //     net.createServer(onConnection).listen({ fd })            // listeningSocket()
 //     new net.Socket({ fd }).connect({ host, port })           // connectingSocket()
+//     dgram.createSocket('udp4').bind({ fd })                  // udpSocket()
 //
 // Node then owns the descriptor and closes it.
 
-import type { Address } from '../net/address.ts';
+import { type Address, familyOf } from '../net/address.ts';
 import type { Prefix } from '../net/prefix.ts';
 import {
   AF_INET,
@@ -16,6 +17,7 @@ import {
   getsockname,
   interfaceIndex,
   listen,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -24,6 +26,7 @@ import {
 } from './libc.ts';
 import { insideNetns, type NetnsRef } from './netns.ts';
 import { parseSocketAddress, socketAddress } from './sockaddr.ts';
+import { attachFilter, minTtlFilter } from './socket-filter.ts';
 
 const SO_REUSEADDR = 2;
 const SO_BINDTODEVICE = 25;
@@ -102,15 +105,46 @@ export function connectingSocket(destination: Address, options: ConnectOptions =
   });
 }
 
+/** A bound UDP socket. Packets that arrive with less than `minTtl` are dropped by the kernel. */
+export function udpSocket(
+  address: Address,
+  port: number,
+  options: TcpOptions & { readonly reuseAddress?: boolean } = {},
+): number {
+  return insideNetns(options.netns, () => {
+    const { minTtl, ...others } = options;
+    const fd = openSocket(address, SOCK_DGRAM, others);
+    try {
+      if (minTtl !== undefined) attachFilter(fd, minTtlFilter(familyOf(address), minTtl));
+      if (options.reuseAddress) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+      bind(fd, socketAddress(address, port, scopeOf(options)));
+      return fd;
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  });
+}
+
 function tcpSocket(address: Address, options: TcpOptions): number {
+  const fd = openSocket(address, SOCK_STREAM, options);
+  try {
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+function openSocket(address: Address, type: number, options: TcpOptions): number {
   const isIpv4 = typeof address === 'number';
-  const fd = socket(isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  const fd = socket(isIpv4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK, 0);
   try {
     if (!isIpv4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (options.device) setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, Buffer.from(`${options.device}\0`));
     if (isIpv4) setsockopt(fd, IPPROTO_IP, IP_TOS, TOS_NETWORK_CONTROL);
     else setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, TOS_NETWORK_CONTROL);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     setTtl(fd, isIpv4 ? 4 : 6, options);
     return fd;
   } catch (error) {

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { errnoName, hasCode, LinuxError } from '../../linux/errors.ts';
-import { routeProtocolFilter } from '../../linux/monitor-filter.ts';
 import { parseNftError } from '../../linux/nftables-error.ts';
 import { netlinkAddress, parseSocketAddress, socketAddress } from '../../linux/sockaddr.ts';
+import { routeProtocolFilter } from '../../linux/socket-filter.ts';
 import { md5Signature } from '../../linux/sockets.ts';
 import { parseAddress } from '../../net/address.ts';
 import { hex, plain } from './hex.ts';

@@ -1,6 +1,7 @@
 // TCP-MD5, GTSM and bound sources against the kernel: who has the key and the hops connects, nobody else does.
 
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { createServer, type Server, Socket } from 'node:net';
 import { addAddress } from '../../../linux/netlink/address.ts';
 import { changeLink, createVeth } from '../../../linux/netlink/link.ts';
@@ -13,9 +14,10 @@ import {
   localPort,
   setMd5Key,
   setMd5KeyForPrefix,
+  udpSocket,
 } from '../../../linux/sockets.ts';
 import { type Address, formatAddress, parseAddress } from '../../../net/address.ts';
-import { useNetns } from './namespaces.ts';
+import { until, useNetns } from './namespaces.ts';
 
 const address = (text: string): Address => parseAddress(text) ?? assert.fail(text);
 
@@ -111,4 +113,28 @@ describe('TCP sockets', function () {
       code: 'EADDRNOTAVAIL',
     });
   });
+
+  for (const family of ['udp4', 'udp6'] as const) {
+    it(`take datagrams that come from near enough only, ${family}`, async () => {
+      server = createServer();
+      const [to, from] = family === 'udp4' ? ['10.9.0.1', '10.9.0.2'] : ['fd09::1', 'fd09::2'];
+      const receiver = createSocket(family);
+      const receiverFd = udpSocket(address(to), 0, { netns: netns('server'), device: 'v0', minTtl: 255 });
+      const heard: string[] = [];
+      receiver.on('message', (bytes) => heard.push(bytes.toString()));
+      receiver.bind({ fd: receiverFd });
+      const port = localPort(receiverFd);
+      const send = async (text: string, ttl: number): Promise<void> => {
+        const sender = createSocket(family);
+        sender.bind({ fd: udpSocket(address(from), 0, { netns: netns('client'), ttl }) });
+        await new Promise((resolve) => sender.send(text, port, to, resolve));
+        sender.close();
+      };
+      await send('far', 254);
+      await send('near', 255);
+      await until('a datagram', () => heard.length > 0);
+      assert.deepEqual(heard, ['near']);
+      receiver.close();
+    });
+  }
 });

@@ -1,6 +1,4 @@
-// A classic BPF program that drops route notifications of some protocols inside the kernel.
-//
-//     offset 4: nlmsg_type, offset 21: rtm_protocol (header 16 + 5). The kernel multicasts one message a datagram.
+// Classic BPF programs on sockets: the kernel drops what they refuse before anybody is woken up.
 
 import koffi from 'koffi';
 import { SOL_SOCKET, setsockopt } from './libc.ts';
@@ -11,40 +9,61 @@ const SO_ATTACH_FILTER = 26;
 const LOAD_HALF_ABSOLUTE = 0x28;
 const LOAD_BYTE_ABSOLUTE = 0x30;
 const JUMP_IF_EQUAL = 0x15;
+const JUMP_IF_AT_LEAST = 0x35;
 const RETURN = 0x06;
+
+/** SKF_NET_OFF: offsets from here on count from the IP header, although a UDP socket's packet begins behind it. */
+const fromIpHeader = 0xfff00000;
 
 interface Instruction {
   readonly code: number;
+  /** Instructions to skip. */
   readonly ifTrue?: number;
   readonly ifFalse?: number;
   readonly k: number;
 }
 
+const keep: Instruction = { code: RETURN, k: 0xffffffff };
+const drop: Instruction = { code: RETURN, k: 0 };
+
 /** Loads are big-endian while netlink's numbers are in host order, which is little-endian. */
 const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
 
-/** Keeps all but RTM_NEWROUTE and RTM_DELROUTE with one of the protocols. */
+/**
+ * For a netlink socket: keeps all but RTM_NEWROUTE and RTM_DELROUTE of one of the protocols.
+ *
+ *     offset 4: nlmsg_type, offset 21: rtm_protocol (header 16 + 5). The kernel multicasts one message a datagram.
+ */
 export function routeProtocolFilter(protocols: readonly number[]): Uint8Array {
-  const keep: Instruction = { code: RETURN, k: 0xffffffff };
-  const drop: Instruction = { code: RETURN, k: 0 };
   // After the comparisons: [keep, drop].
   const comparisons = protocols.map((protocol, i) => ({
     code: JUMP_IF_EQUAL,
     ifTrue: protocols.length - i,
-    ifFalse: 0,
     k: protocol,
   }));
-  const program: Instruction[] = [
+  return encodeProgram([
     { code: LOAD_HALF_ABSOLUTE, k: 4 },
-    { code: JUMP_IF_EQUAL, ifTrue: 2, ifFalse: 0, k: swap16(RTM_NEWROUTE) },
-    { code: JUMP_IF_EQUAL, ifTrue: 1, ifFalse: 0, k: swap16(RTM_DELROUTE) },
+    { code: JUMP_IF_EQUAL, ifTrue: 2, k: swap16(RTM_NEWROUTE) },
+    { code: JUMP_IF_EQUAL, ifTrue: 1, k: swap16(RTM_DELROUTE) },
     keep,
     { code: LOAD_BYTE_ABSOLUTE, k: 21 },
     ...comparisons,
     keep,
     drop,
-  ];
-  // struct sock_filter: code(2) jt(1) jf(1) k(4).
+  ]);
+}
+
+/** For a UDP socket, where IP_MINTTL does nothing: keeps packets that arrive with at least this TTL, or hop limit. */
+export const minTtlFilter = (family: 4 | 6, minTtl: number): Uint8Array =>
+  encodeProgram([
+    { code: LOAD_BYTE_ABSOLUTE, k: fromIpHeader + (family === 4 ? 8 : 7) },
+    { code: JUMP_IF_AT_LEAST, ifFalse: 1, k: minTtl },
+    keep,
+    drop,
+  ]);
+
+/** struct sock_filter: code(2) jt(1) jf(1) k(4). */
+function encodeProgram(program: readonly Instruction[]): Uint8Array {
   const bytes = new Uint8Array(program.length * 8);
   const view = new DataView(bytes.buffer);
   for (const [i, instruction] of program.entries()) {
@@ -56,8 +75,8 @@ export function routeProtocolFilter(protocols: readonly number[]): Uint8Array {
   return bytes;
 }
 
-export function attachRouteProtocolFilter(fd: number, protocols: readonly number[]): void {
-  const filter = routeProtocolFilter(protocols);
+/** Puts an encoded program on a socket, in place of the one before. */
+export function attachFilter(fd: number, filter: Uint8Array): void {
   // struct sock_fprog: length(2) padding(6) pointer(8). The kernel copies the program during the call.
   const program = new Uint8Array(16);
   const view = new DataView(program.buffer);
