@@ -127,7 +127,7 @@ export class AdjRibIn {
     if (scan.reset) return scan.reset;
     if (this.#isEndOfRib(bytes, scan, hasNlri)) return undefined;
     this.#unreach(bytes, scan);
-    if (hasNlri && rib) this.#plainRoutes(rib, bytes, to, nlriTo);
+    if (hasNlri && rib) this.#plainRoutes(rib, bytes, from, to, nlriTo);
     this.#reach(bytes, scan);
     return undefined;
   }
@@ -138,15 +138,19 @@ export class AdjRibIn {
     else this.counters.attributesDiscarded++;
   }
 
-  /** Routes of the NLRI field. */
-  #plainRoutes(rib: FamilyRib, bytes: Uint8Array, from: number, to: number): void {
-    const { addPathIpv4, fourOctetAs } = this.#options.context;
-    if (this.#scan.treatAsWithdraw) {
-      this.#withdraw(rib, bytes, from, to, addPathIpv4);
+  /** Routes of the NLRI field, whose attributes are at bytes[attributesFrom..from). */
+  #plainRoutes(rib: FamilyRib, bytes: Uint8Array, attributesFrom: number, from: number, to: number): void {
+    const { source, about, context } = this.#options;
+    const scan = this.#scan;
+    if (scan.treatAsWithdraw) {
+      this.#withdraw(rib, bytes, from, to, context.addPathIpv4);
       return;
     }
-    const attributes = this.#intern(bytes, false, fourOctetAs);
-    this.#announce(rib, attributes, bytes, from, to, addPathIpv4);
+    // Mostly the bytes are canonical as they came.
+    const attributes = isCanonical(scan, context)
+      ? this.#store.intern(source, about, bytes, attributesFrom, from)
+      : this.#intern(bytes, false, context.fourOctetAs);
+    this.#announce(rib, attributes, bytes, from, to, context.addPathIpv4);
   }
 
   #intern(bytes: Uint8Array, mp: boolean, fourOctetAs: boolean): number {
@@ -237,3 +241,14 @@ export class AdjRibIn {
     }
   }
 }
+
+/** Attributes that mean something else, or nothing, in a stored set of IPv4 routes. */
+const notStored = [
+  AttributeCode.mpReach,
+  AttributeCode.mpUnreach,
+  AttributeCode.as4Path,
+  AttributeCode.as4Aggregator,
+] as const;
+
+const isCanonical = (scan: AttributeScan, context: WireContext): boolean =>
+  context.fourOctetAs && !scan.dropped && notStored.every((code) => scan.indexOf(code) < 0);

@@ -76,6 +76,12 @@ export class AttributeStore {
   #lengths: Uint16Array = new Uint16Array(FIRST_ROWS);
   readonly #free: number[] = [];
   #addedSinceSweep = 0;
+  /** What find() was last asked for, and its hash. */
+  #lastBytes: Uint8Array | undefined;
+  #lastFrom = 0;
+  #lastTo = 0;
+  #lastSource = 0;
+  #lastHash = 0;
   /** Ids are below this; 0 is none. */
   end = 1;
   size = 0;
@@ -98,13 +104,23 @@ export class AttributeStore {
     this.#isOwnAddress = isOwnAddress;
   }
 
-  /** The id of exactly these canonical bytes from this source, or 0. */
+  /** The id of exactly these canonical bytes from this source, or 0. The bytes must not change before intern(). */
   find(source: number, bytes: Uint8Array, from: number, to: number): number {
-    return this.#slots[this.#seek(source, bytes, from, to, hashBytes(source, bytes, from, to))] ?? 0;
+    const hash = hashBytes(source, bytes, from, to);
+    this.#lastBytes = bytes;
+    this.#lastFrom = from;
+    this.#lastTo = to;
+    this.#lastSource = source;
+    this.#lastHash = hash;
+    return this.#slots[this.#seek(source, bytes, from, to, hash)] ?? 0;
   }
 
   intern(source: number, about: Source, bytes: Uint8Array, from: number, to: number): number {
-    const hash = hashBytes(source, bytes, from, to);
+    // A find() of the same bytes usually came just before.
+    const isSame =
+      this.#lastBytes === bytes && this.#lastFrom === from && this.#lastTo === to && this.#lastSource === source;
+    const hash = isSame ? this.#lastHash : hashBytes(source, bytes, from, to);
+    this.#lastBytes = undefined;
     const slot = this.#seek(source, bytes, from, to, hash);
     const found = this.#slots[slot] ?? 0;
     if (found !== 0) return found;

@@ -27,7 +27,7 @@ export function grow8(column: Uint8Array, capacity: number): Uint8Array {
 
 /** Doubles while small; grows by half when large, where slack is what costs. */
 function grownCapacity(length: number, needed: number): number {
-  const step = length < 1 << 18 ? length : length >> 1;
+  const step = length < 1 << 20 ? length : length >> 1;
   return Math.max(needed, length + step, 64);
 }
 

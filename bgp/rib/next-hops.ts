@@ -2,6 +2,7 @@
 // whatever must be asked of the kernel is asked once per next hop.
 
 import { type Address, addressFromBytes } from '../../net/address.ts';
+import { readUint32 } from '../wire/bytes.ts';
 import { grow8, grow32 } from './columns.ts';
 
 export interface NextHop {
@@ -13,6 +14,8 @@ export interface NextHop {
 export class NextHops {
   readonly #byKey = new Map<string, number>();
   readonly #nextHops: NextHop[] = [{ address: 0 }];
+  #lastWord = -1;
+  #lastIndex = 0;
   /** 1 where routes with this next hop may be chosen. */
   usable: Uint8Array = new Uint8Array(64);
   /** Interior cost to it, RFC 4271 §9.1.2.2 e. */
@@ -22,6 +25,18 @@ export class NextHops {
 
   /** @param to - from is 4, 16 or 32. */
   intern(bytes: Uint8Array, from: number, to: number): number {
+    // Most often it is that of the set before.
+    if (to - from === 4) {
+      const word = readUint32(bytes, from);
+      if (word === this.#lastWord) return this.#lastIndex;
+      this.#lastWord = word;
+      this.#lastIndex = this.#find(bytes, from, to);
+      return this.#lastIndex;
+    }
+    return this.#find(bytes, from, to);
+  }
+
+  #find(bytes: Uint8Array, from: number, to: number): number {
     let key = '';
     for (let at = from; at < to; at++) key += String.fromCharCode(bytes[at] ?? 0);
     const known = this.#byKey.get(key);

@@ -37,6 +37,8 @@ export class Paths {
   #end = PAGE_SIZE;
   readonly #freePages: number[] = [];
   readonly #owned = new Map<number, Owned>();
+  #lastSource = 0;
+  #lastOwned: Owned | undefined;
   count = 0;
 
   sourceOf(path: number): number {
@@ -62,7 +64,7 @@ export class Paths {
 
   /** A new path at the head of its prefix's list. */
   add(prefix: number, source: number, identifier: number, attributes: number): number {
-    const owned = this.#owned.get(source) ?? this.#addOwner(source);
+    const owned = this.#ownerOf(source);
     if (owned.free === 0) this.#addPage(source, owned);
     const path = owned.free;
     owned.free = this.next[path] ?? 0;
@@ -90,8 +92,7 @@ export class Paths {
   }
 
   #recycle(path: number): void {
-    const owned = this.#owned.get(this.sourceOf(path));
-    if (!owned) return;
+    const owned = this.#ownerOf(this.sourceOf(path));
     this.prefixes[path] = 0;
     this.attributes[path] = 0;
     if (this.received) this.received[path] = 0;
@@ -142,6 +143,15 @@ export class Paths {
     this.identifiers[path] = identifier;
   }
 
+  /** Paths come in runs of one source. */
+  #ownerOf(source: number): Owned {
+    if (this.#lastOwned && source === this.#lastSource) return this.#lastOwned;
+    const owned = this.#owned.get(source) ?? this.#addOwner(source);
+    this.#lastOwned = owned;
+    this.#lastSource = source;
+    return owned;
+  }
+
   #addOwner(source: number): Owned {
     const owned: Owned = { pages: [], free: 0, count: 0 };
     this.#owned.set(source, owned);
@@ -179,5 +189,6 @@ export class Paths {
   #releasePages(source: number, owned: Owned): void {
     for (const page of owned.pages) this.#freePages.push(page);
     this.#owned.delete(source);
+    this.#lastOwned = undefined;
   }
 }

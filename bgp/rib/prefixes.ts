@@ -3,6 +3,10 @@
 //
 //   slots [.. 7 .. 3 ..]  →  addresses[3] = 10.0.0.0, lengths[3] = 26
 //
+// A slot holds the id and, in its upper eight bits, a part of the key's hash, so that a foreign id in the way is mostly
+// passed without a look at its key. Sixteen prefixes that follow each other share a cache line of slots: what is near in
+// the address space is mostly near in time too.
+//
 // A prefix without routes keeps its id, because flapping routes come back; release() gives ids to others, when the RIB
 // finds that too many lie idle.
 
@@ -40,6 +44,11 @@ function nlriOf({ address, length }: Prefix): Uint8Array {
 }
 
 const FIRST_SLOTS = 1024;
+/** A slot: tag in the upper bits, id in the lower ones. */
+const ID_BITS = 24;
+const ID_MASK = (1 << ID_BITS) - 1;
+/** Ids that fit into a slot. */
+const MAX_IDS = ID_MASK;
 
 /** What both families share: slots, ids and their recycling. */
 abstract class HashedPrefixes {
@@ -54,12 +63,14 @@ abstract class HashedPrefixes {
 
   protected newId(): number {
     this.size++;
-    return this.#free.pop() ?? this.end++;
+    const id = this.#free.pop() ?? this.end++;
+    if (id > MAX_IDS) throw new RangeError(`more than ${MAX_IDS} prefixes of one family`);
+    return id;
   }
 
-  /** Three quarters full is where probing gets slow. */
+  /** Beyond five eighths probing gets slow. */
   protected get isFull(): boolean {
-    return (this.size + 1) * 4 > this.slots.length * 3;
+    return (this.size + 1) * 8 > this.slots.length * 5;
   }
 
   /** Makes room for one more id. True when slots moved, so that what was found in them must be found again. */
@@ -70,16 +81,17 @@ abstract class HashedPrefixes {
   }
 
   protected rehash(slotCount: number): void {
-    const free = new Set(this.#free);
-    this.slots = new Uint32Array(slotCount);
-    for (let id = 1; id < this.end; id++) if (!free.has(id)) this.place(id);
-  }
-
-  protected place(id: number): void {
-    const mask = this.slots.length - 1;
-    let slot = this.hashOf(id) & mask;
-    while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
-    this.slots[slot] = id;
+    const free = this.#free.length > 0 ? new Set(this.#free) : undefined;
+    const slots = new Uint32Array(slotCount);
+    const mask = slotCount - 1;
+    for (let id = 1; id < this.end; id++) {
+      if (free?.has(id)) continue;
+      const hash = this.hashOf(id);
+      let slot = hash & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = tagOf(hash) | id;
+    }
+    this.slots = slots;
   }
 
   release(keep: (id: number) => boolean): void {
@@ -92,6 +104,15 @@ abstract class HashedPrefixes {
     this.rehash(this.slots.length);
   }
 }
+
+/** The bits of a hash that are kept beside the id, in their place. */
+const tagOf = (hash: number): number => hash & ~ID_MASK;
+
+/** Prefix number n of a length: the sixteen that differ in the last four bits get neighboring slots. */
+const hash4 = (address: number, length: number): number => {
+  const number = length === 0 ? 0 : address >>> (32 - length);
+  return (hash32((number >>> 4) + Math.imul(length, 0x3c6ef35f)) & ~15) | (number & 15);
+};
 
 function hash32(value: number): number {
   const mixed = Math.imul(value ^ (value >>> 16), 0x7feb352d);
@@ -108,11 +129,14 @@ export class Ipv4Prefixes extends HashedPrefixes implements PrefixTable {
     const { slots, lengths } = this;
     const addresses = this.#addresses;
     const mask = slots.length - 1;
-    let slot = hash32(address + length) & mask;
+    const hash = hash4(address, length);
+    const tag = tagOf(hash);
+    let slot = hash & mask;
     for (;;) {
-      const id = slots[slot] ?? 0;
-      if (id === 0) return this.makeRoom() ? this.intern(bytes, at) : this.#add(address, length, slot);
-      if (addresses[id] === address && lengths[id] === length) return id;
+      const entry = slots[slot] ?? 0;
+      if (entry === 0) return this.makeRoom() ? this.intern(bytes, at) : this.#add(address, length, slot, tag);
+      const id = entry & ID_MASK;
+      if ((entry & ~ID_MASK) === tag && addresses[id] === address && lengths[id] === length) return id;
       slot = (slot + 1) & mask;
     }
   }
@@ -123,15 +147,19 @@ export class Ipv4Prefixes extends HashedPrefixes implements PrefixTable {
     const { slots, lengths } = this;
     const addresses = this.#addresses;
     const mask = slots.length - 1;
-    let slot = hash32(address + length) & mask;
+    const hash = hash4(address, length);
+    const tag = tagOf(hash);
+    let slot = hash & mask;
     for (;;) {
-      const id = slots[slot] ?? 0;
-      if (id === 0 || (addresses[id] === address && lengths[id] === length)) return id;
+      const entry = slots[slot] ?? 0;
+      if (entry === 0) return 0;
+      const id = entry & ID_MASK;
+      if ((entry & ~ID_MASK) === tag && addresses[id] === address && lengths[id] === length) return id;
       slot = (slot + 1) & mask;
     }
   }
 
-  #add(address: number, length: number, slot: number): number {
+  #add(address: number, length: number, slot: number, tag: number): number {
     const id = this.newId();
     if (id >= this.lengths.length) {
       this.#addresses = grow32(this.#addresses, id + 1);
@@ -139,12 +167,12 @@ export class Ipv4Prefixes extends HashedPrefixes implements PrefixTable {
     }
     this.#addresses[id] = address;
     this.lengths[id] = length;
-    this.slots[slot] = id;
+    this.slots[slot] = tag | id;
     return id;
   }
 
   protected hashOf(id: number): number {
-    return hash32((this.#addresses[id] ?? 0) + (this.lengths[id] ?? 0));
+    return hash4(this.#addresses[id] ?? 0, this.lengths[id] ?? 0);
   }
 
   write(id: number, bytes: Uint8Array, at: number): number {
@@ -190,26 +218,28 @@ export class Ipv6Prefixes extends HashedPrefixes implements PrefixTable {
   /** Four words an id. */
   #words: Uint32Array = new Uint32Array(FIRST_SLOTS * 4);
   readonly #key = new Uint32Array(4);
+  /** Of the key, left by #seek(). */
+  #tag = 0;
 
   intern(bytes: Uint8Array, at: number): number {
     const slot = this.#seek(bytes, at);
     const found = this.slots[slot] ?? 0;
-    if (found !== 0) return found;
+    if (found !== 0) return found & ID_MASK;
     if (this.makeRoom()) return this.intern(bytes, at);
     const id = this.newId();
     this.lengths = grow8(this.lengths, id + 1);
     this.#words = grow32(this.#words, (id + 1) * 4);
     this.#words.set(this.#key, id * 4);
     this.lengths[id] = bytes[at] ?? 0;
-    this.slots[slot] = id;
+    this.slots[slot] = this.#tag | id;
     return id;
   }
 
   find(bytes: Uint8Array, at: number): number {
-    return this.slots[this.#seek(bytes, at)] ?? 0;
+    return (this.slots[this.#seek(bytes, at)] ?? 0) & ID_MASK;
   }
 
-  /** Leaves the masked address in #key, and returns the slot that has it or that is free for it. */
+  /** Leaves the masked address in #key, and returns the slot that has it or that is free for it; its tag in #tag. */
   #seek(bytes: Uint8Array, at: number): number {
     const length = bytes[at] ?? 0;
     const key = this.#key;
@@ -221,13 +251,25 @@ export class Ipv6Prefixes extends HashedPrefixes implements PrefixTable {
     const { slots, lengths } = this;
     const words = this.#words;
     const mask = slots.length - 1;
-    let slot = hash128(a, b, c, d, length) & mask;
+    const hash = hash128(a, b, c, d, length);
+    const tag = tagOf(hash);
+    this.#tag = tag;
+    let slot = hash & mask;
     for (;;) {
-      const id = slots[slot] ?? 0;
-      if (id === 0) return slot;
-      const w = id * 4;
-      if (words[w + 1] === b && words[w] === a && lengths[id] === length && words[w + 2] === c && words[w + 3] === d) {
-        return slot;
+      const entry = slots[slot] ?? 0;
+      if (entry === 0) return slot;
+      if ((entry & ~ID_MASK) === tag) {
+        const id = entry & ID_MASK;
+        const w = id * 4;
+        if (
+          words[w] === a &&
+          words[w + 1] === b &&
+          words[w + 2] === c &&
+          words[w + 3] === d &&
+          lengths[id] === length
+        ) {
+          return slot;
+        }
       }
       slot = (slot + 1) & mask;
     }

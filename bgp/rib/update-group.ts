@@ -24,8 +24,13 @@ export interface Outlet {
   write(bytes: Uint8Array): void;
 }
 
-/** Beyond this a member's connection is slow: it gets no more until it has drained. */
-export const MAX_QUEUED_BYTES = 1 << 20;
+/**
+ * Beyond this a member's connection is slow: it gets no more of what the group sends until it has drained. Members share
+ * the bytes, so many slow ones cost little more than one.
+ */
+export const MAX_QUEUED_BYTES = 16 << 20;
+/** A catch-up is the member's own, and waits for the connection after as much as this. */
+const CATCH_UP_BYTES = 1 << 20;
 
 export class Member {
   readonly source: number;
@@ -210,7 +215,7 @@ export class UpdateGroup {
       member.catchUp ??= this.#catchUpOf(member);
       const { catchUp } = member;
       if (!catchUp) return;
-      while (!catchUp.isDone && member.outlet.queuedBytes <= MAX_QUEUED_BYTES) {
+      while (!catchUp.isDone && member.outlet.queuedBytes <= CATCH_UP_BYTES) {
         this.#pumpOne(catchUp, member, writer);
         for (const { bytes } of writer.take()) member.outlet.write(bytes);
       }
