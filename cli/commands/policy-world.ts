@@ -1,11 +1,11 @@
 // Where the policy commands get their resources from: files, or the datastore.
 
 import type { RawUpdate } from '../../felix/calc/graph.ts';
+import { resourcesOf } from '../../felix/explain/policy-test.ts';
 import { PolicyWorld } from '../../felix/explain/policy-world.ts';
-import { checkManifests } from '../checked.ts';
-import { readManifests } from '../manifests.ts';
 import type { World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
+import { readPolicyFiles } from './policy-files.ts';
 
 export interface PolicySourceOptions extends GlobalOptions {
   readonly filename?: readonly string[];
@@ -19,8 +19,8 @@ const PAGE_SIZE = 2000;
 export async function openPolicyWorld(options: PolicySourceOptions, world: World): Promise<PolicyWorld> {
   if (!options.filename) return new PolicyWorld(await readStore(options, world));
   const { filename, recursive = false } = options;
-  const manifests = await readManifests({ filenames: filename, recursive, skipEmpty: true }, world);
-  return PolicyWorld.of(checkManifests(manifests, undefined).map(({ resource }) => resource));
+  const { resources, tests } = await readPolicyFiles(filename, recursive, world);
+  return PolicyWorld.of([...resources, ...tests.flatMap((test) => resourcesOf(test, resources))]);
 }
 
 function readStore(options: PolicySourceOptions, world: World): Promise<readonly RawUpdate[]> {

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { World } from '../world.ts';
-import { withFiles, withGlobals } from './shared.ts';
+import { repeatable, withFiles, withGlobals } from './shared.ts';
 
 export function definePolicyCommands(program: Command, world: World): void {
   const policy = program.command('policy').description('What policy allows and why; asks the datastore, or files.');
@@ -15,4 +15,13 @@ export function definePolicyCommands(program: Command, world: World): void {
     .action(async (source: string, destination: string, traffic: string | undefined, options) =>
       (await import('../commands/policy-why.ts')).runPolicyWhy(source, destination, traffic, options, world),
     );
+  policy
+    .command('test')
+    .description(
+      'Check policies against what they must allow and deny, as a PolicyTest in a file says; needs no cluster.',
+    )
+    .addOption(repeatable('-f, --filename <file>', 'file, directory, or "-" for standard input; repeatable'))
+    .option('-R, --recursive', 'process the directory given with -f recursively')
+    .option('-o, --output <format>', 'text, json or yaml')
+    .action(async (options) => (await import('../commands/policy-test.ts')).runPolicyTests(options, world));
 }

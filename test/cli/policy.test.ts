@@ -1,0 +1,127 @@
+// twillctl policy: why traffic may pass or not, from the datastore and from files, and policies under test.
+
+import assert from 'node:assert/strict';
+import { Cli } from './harness.ts';
+
+const policies = `
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  order: 10
+  selector: app == 'web'
+  ingress:
+  - {action: Deny, source: {namespaceSelector: "projectcalico.org/name == 'dev'"}}
+  - {action: Allow, protocol: TCP, destination: {ports: [http]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: 5432}]
+`;
+
+const pods = `
+kind: PolicyTest
+namespaces: {shop: {stage: prod}, dev: {}}
+pods:
+  shop/web: {labels: {app: web}, ports: {http: tcp/8080}}
+  shop/db: {labels: {app: db}}
+  dev/laptop: {labels: {app: web}}
+`;
+
+const checks = `
+checks:
+- {from: shop/web, to: shop/db, allow: [tcp/5432], deny: [tcp/22, udp/5432]}
+- {from: dev/laptop, to: [shop/web, shop/db], deny: [tcp/5432, tcp/8080]}
+- {from: [198.51.100.7, "shop:app=cron"], to: shop/web, allow: [tcp/8080], deny: [tcp/80]}
+`;
+
+describe('twillctl policy test', () => {
+  it('evaluates a truth table without a cluster', async () => {
+    const cli = await Cli.start();
+    const { code, out } = await cli.run('policy test -f -', `${pods}${checks}---${policies}`);
+    assert.match(out, /\n11 passed, 0 failed\n$/);
+    assert.match(out, /^ok {4}shop\/web -> shop\/db {2}tcp\/5432 {2}allowed\n/);
+    assert.equal(code, 0);
+  });
+
+  it('explains what fails, and ends with 1', async () => {
+    const cli = await Cli.start();
+    const wrong = `${pods}checks: [{from: "shop:app=cron", to: shop/db, allow: [tcp/5432]}, {from: shop/none, to: shop/db, deny: [icmp]}]\n`;
+    const { code, out, err } = await cli.run('policy test -f -', `${wrong}---${policies}`);
+    assert.equal(code, 1);
+    assert.equal(err, '');
+    assert.match(out, /^FAIL {2}shop:app=cron -> shop\/db {2}tcp\/5432 {2}allowed\n/);
+    assert.match(out, /ingress: the end of tier default denies it: NetworkPolicy\/shop\/knp\.default\.db applies/);
+    assert.match(
+      out,
+      /knp\.default\.db spec\.ingress\[0\]\.from\[0\] would allow it, but: the source 240\.0\.0\.1 is not selected/,
+    );
+    assert.match(out, /there is no endpoint shop\/none\n0 passed, 2 failed\n$/);
+  });
+
+  it('says what is wrong with a test', async () => {
+    const cli = await Cli.start();
+    const { code, err } = await cli.run(
+      'policy test -f -',
+      'kind: PolicyTest\nchecks: [{from: a, to: b, allow: [tcp]}]\n',
+    );
+    assert.equal(code, 1);
+    assert.match(err, /checks\[0\]\.allow\[0\]: "tcp" is not traffic; write tcp\/80/);
+    assert.match((await cli.run('policy test -f -', policies)).err, /no document of kind PolicyTest/);
+  });
+});
+
+describe('twillctl policy why', () => {
+  const inFile = `${pods}checks: []\n---${policies}`;
+
+  it('lists all that may pass when no port is given', async () => {
+    const cli = await Cli.start();
+    const { out } = await cli.run('policy why -f - 198.51.100.7 shop/web', inFile);
+    assert.match(out, /tcp {8}8080\n {2}udp {8}denied\n/);
+  });
+
+  it('names who decides, in the datastore too', async () => {
+    const cli = await Cli.start();
+    const endpoint = `
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}
+---
+apiVersion: projectcalico.org/v3
+kind: Profile
+metadata: {name: kns.shop}
+spec: {egress: [{action: Allow}], ingress: [{action: Allow}]}
+---
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: n1-k8s-web-eth0, namespace: shop}
+spec: {orchestrator: k8s, node: n1, pod: web, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32], profiles: [kns.shop]}
+`;
+    const applied = await cli.run('apply -f -', endpoint);
+    assert.equal(applied.code, 0, applied.err);
+    const allowed = await cli.run('policy why 198.51.100.7 web tcp/80 -n shop');
+    assert.match(allowed.out, /^ALLOWED {2}198\.51\.100\.7 -> shop\/web \(10\.0\.0\.1\) {2}tcp\/80\n/);
+    assert.match(allowed.out, /NetworkPolicy\/shop\/web ingress\[0\] allows it, in tier default/);
+    const json = JSON.parse((await cli.run('policy why 198.51.100.7 shop/web tcp/81 -o json')).out);
+    assert.equal(json.allowed, false);
+    assert.equal(json.ingress.decidedBy.kind, 'tier-default');
+  });
+
+  it('refuses what it does not understand', async () => {
+    const cli = await Cli.start();
+    assert.match(
+      (await cli.run('policy why -f - shop/nobody shop/web tcp/80', inFile)).err,
+      /there is no endpoint shop\/nobody; give namespace\/pod/,
+    );
+    assert.match(
+      (await cli.run('policy why -f - shop/web shop/db tcp/http', inFile)).err,
+      /tcp\/http is not traffic; write tcp\/80/,
+    );
+  });
+});
