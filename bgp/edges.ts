@@ -40,7 +40,11 @@ export interface ConnectionHandlers {
 
 export interface Transport {
   /** Listens with a backlog of thousands. Keys and TTL limits of the given peers are set before the first accept. */
-  listen(settings: ListenSettings, peers: readonly PeerSettings[], onAccept: (connection: Connection) => void): Listener;
+  listen(
+    settings: ListenSettings,
+    peers: readonly PeerSettings[],
+    onAccept: (connection: Connection) => void,
+  ): Listener;
   /** Calls back once, with a connection or with the system's error code (ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH …). */
   connect(
     peer: PeerSettings,

@@ -73,9 +73,18 @@ function counting(store: KvStore): {
   return {
     calls,
     store: {
-      get: (key, options) => (calls.reads++, store.get(key, options)),
-      list: (prefix, options) => (calls.reads++, store.list(prefix, options)),
-      transact: (transaction) => (calls.transactions++, store.transact(transaction)),
+      get: (key, options) => {
+        calls.reads++;
+        return store.get(key, options);
+      },
+      list: (prefix, options) => {
+        calls.reads++;
+        return store.list(prefix, options);
+      },
+      transact: (transaction) => {
+        calls.transactions++;
+        return store.transact(transaction);
+      },
       watch: (prefix, from, handlers) => store.watch(prefix, from, handlers),
       grantLease: (ttl) => store.grantLease(ttl),
       compact: (revision) => store.compact(revision),
