@@ -13,11 +13,14 @@ import { resourcePrefix } from '../datastore/model/index.ts';
 import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../datastore/syncer.ts';
 import { kindsInGraph } from '../felix/calc/fail-closed.ts';
 import { type CalcGraph, createCalcGraph } from '../felix/calc/graph.ts';
+import { KernelTable } from '../felix/dataplane/channel.ts';
 import { Dataplane } from '../felix/dataplane/dataplane.ts';
 import { metricsText } from '../felix/dataplane/metrics.ts';
 import { Monitor } from '../linux/monitor.ts';
 import { Conntrack } from '../linux/netlink/conntrack.ts';
+import { NftBatchSocket } from '../linux/netlink/nftables-batch.ts';
 import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
+import { NETLINK_NETFILTER, NetlinkSocket } from '../linux/netlink/socket.ts';
 import { openNftables } from '../linux/nftables.ts';
 import { writeSysctlsIfPresent } from '../linux/sysctl.ts';
 import { ControlError, type ControlRequest, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
@@ -43,11 +46,13 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     onSupervisorGone(() => resolve('supervisor gone'));
   });
 
-  const nft = openNftables();
+  const batches = new NftBatchSocket();
+  const dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
+  const channel = new KernelTable({ batches, dumps, openText: openNftables, log });
   const netlink = new Rtnetlink();
   const conntrack = cutsRevokedFlows(process.env) ? new Conntrack() : undefined;
   const dataplane = new Dataplane({
-    nft,
+    channel,
     netlink,
     writeSwitches: writeSysctlsIfPresent,
     ...(conntrack && { conntrack }),
@@ -80,7 +85,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   });
   const resync = setInterval(() => dataplane.requestResync(), resyncIntervalMs);
   const server = await serveControl(felixSocket(options), controlRoutes({ dataplane, graph, syncer }));
-  log.info({ backend: nft.backend, node: options.nodeName }, 'felix started');
+  log.info({ backend: channel.name, node: options.nodeName }, 'felix started');
 
   log.info({ why: await stopped }, 'stopping; routes and policy stay as they are');
   clearInterval(resync);
@@ -90,7 +95,9 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   await monitor.close();
   await dataplane.close();
   await store.close();
-  await nft.close();
+  await channel.close();
+  batches.close();
+  dumps.close();
   conntrack?.close();
   netlink.close();
 }
@@ -159,8 +166,8 @@ function controlRoutes({ dataplane, graph, syncer }: ControlSources): ControlRou
       invalidResources: graph.faults.size,
     }),
     'GET /v1/endpoints': () => ({ endpoints: dataplane.endpoints() }),
-    'GET /v1/hits': async ({ query }) => {
-      const { rules, others } = await dataplane.hits();
+    'GET /v1/hits': ({ query }) => {
+      const { rules, others } = dataplane.hits();
       const wanted = query.get('policy');
       return wanted === null ? { rules, others } : { rules: rules.filter(({ owner }) => owner === wanted), others: [] };
     },

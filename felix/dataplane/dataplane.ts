@@ -12,13 +12,12 @@
 import type { MonitorEvent } from '../../linux/monitor.ts';
 import type { Conntrack } from '../../linux/netlink/conntrack.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
-import type { NftClient } from '../../linux/nftables.ts';
 import type { Address } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
-import { parseTable } from '../nft/listing.ts';
 import { tableName } from '../nft/objects.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
+import type { TableChannel } from './channel.ts';
 import type { EndpointChange } from './endpoints.ts';
 import { FlowCutter } from './flow-cutter.ts';
 import { type Hits, readHits } from './hits.ts';
@@ -28,7 +27,7 @@ import { Revocation } from './revocation.ts';
 import { DesiredTable } from './table.ts';
 
 export interface DataplaneOptions {
-  readonly nft: NftClient;
+  readonly channel: TableChannel;
   readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes' | 'addresses'>;
   /** Writes kernel switches; false when one does not exist. */
   readonly writeSwitches: (values: Readonly<Record<string, number>>) => boolean;
@@ -43,7 +42,8 @@ export interface DataplaneStatus {
   /** Why not; empty when ready. */
   readonly reason: string;
   readonly inSync: boolean;
-  readonly backend: NftClient['backend'];
+  /** How the table is written: "netlink", "libnftables" or "nft-program". */
+  readonly backend: string;
   readonly endpoints: number;
   readonly endpointsProgrammed: number;
   readonly hostEndpoints: number;
@@ -95,20 +95,18 @@ export class Dataplane {
     this.options = options;
     this.log = options.log;
     this.routes = new KernelRoutes(options.netlink, (name) => this.table.isWorkloadInterface(name));
-    const { conntrack, nft, netlink, log } = options;
+    const { conntrack, channel, netlink, log } = options;
     if (!conntrack) return;
     this.revocation = new Revocation();
     const ownAddresses = (): Set<Address> => new Set(netlink.addresses().map(({ address }) => address));
-    this.cutter = new FlowCutter({ conntrack, nft, revocation: this.revocation, ownAddresses, log });
+    this.cutter = new FlowCutter({ conntrack, channel, revocation: this.revocation, ownAddresses, log });
   }
 
   /** Puts up the empty table where there is none. Call before anything else. */
   async start(): Promise<void> {
-    const listing = await this.options.nft.listJson(`list table ${tableName}`);
-    if (listing.kind === 'ok') return;
-    if (listing.code !== 'ENOENT') throw new Error(`cannot read the nftables ruleset: ${listing.message}`);
+    if (this.options.channel.read()) return;
     const { ruleset } = this.table;
-    const result = await this.options.nft.run(ruleset.pending().text());
+    const result = await this.options.channel.apply(ruleset.pending(), (name) => ruleset.declarationOf(name));
     if (result.kind === 'failed') throw new Error(`cannot create the nftables table: ${result.message}`);
     ruleset.committed();
     this.log.info('no table of ours was there: workloads are cut off until the datastore has been read');
@@ -172,7 +170,7 @@ export class Dataplane {
       ready: reason === '',
       reason,
       inSync: this.inSync,
-      backend: this.options.nft.backend,
+      backend: this.options.channel.name,
       ...this.table.counts(),
       endpointsProgrammed: this.awaiting.size,
       routes: this.routes.size,
@@ -195,8 +193,8 @@ export class Dataplane {
   }
 
   /** Rule counters of this node. */
-  hits(): Promise<Hits> {
-    return readHits(this.options.nft, this.table);
+  hits(): Hits {
+    return readHits(this.options.channel, this.table);
   }
 
   /** Stops; the kernel keeps what it has. */
@@ -239,7 +237,7 @@ export class Dataplane {
   }
 
   private async applyOnce(): Promise<RouteFailure[]> {
-    if (this.tableUnknown) await this.readTable();
+    if (this.tableUnknown) this.readTable();
     if (this.routesUnknown) {
       this.routesUnknown = false;
       this.routes.resync();
@@ -268,23 +266,10 @@ export class Dataplane {
     this.table.setInterfaces(interfaces);
   }
 
-  private async readTable(): Promise<void> {
-    this.tableUnknown = false;
+  private readTable(): void {
     const { ruleset } = this.table;
-    let listing: Awaited<ReturnType<NftClient['listJson']>>;
-    try {
-      listing = await this.options.nft.listJson(`list table ${tableName}`);
-    } catch (error) {
-      // nft 1.0.6 prints broken JSON for a table with flags.
-      this.log.warn({ error: String(error) }, 'the table in the kernel can not be read; writing all of it anew');
-      ruleset.startOver();
-      return;
-    }
-    if (listing.kind === 'failed' && listing.code !== 'ENOENT') {
-      this.tableUnknown = true;
-      throw new Error(`reading the table: ${listing.message}`);
-    }
-    ruleset.rebase(listing.kind === 'ok' ? parseTable(listing.objects) : undefined);
+    ruleset.rebase(this.options.channel.read());
+    this.tableUnknown = false;
     if (this.everApplied && ruleset.isPending) {
       this.repairs++;
       this.log.warn('the table in the kernel was not as we left it; putting it right');
@@ -294,17 +279,11 @@ export class Dataplane {
   private async commitTable(): Promise<void> {
     const { ruleset } = this.table;
     if (!ruleset.isPending) return;
-    const transaction = ruleset.pending();
-    if (!transaction.isEmpty) {
-      const text = transaction.text();
-      this.log.trace({ text }, 'transaction');
-      const result = await this.options.nft.run(text);
-      if (result.kind === 'failed') {
-        // Our picture of the kernel may be the reason: read it before the next attempt.
-        this.tableUnknown = true;
-        const line = result.line === undefined ? undefined : text.split('\n')[result.line - 1]?.slice(0, 500);
-        throw new Error(`nftables refused the transaction: ${result.message}${line ? ` (${line})` : ''}`);
-      }
+    const result = await this.options.channel.apply(ruleset.pending(), (name) => ruleset.declarationOf(name));
+    if (result.kind === 'failed') {
+      // Our picture of the kernel may be the reason: read it before the next attempt.
+      this.tableUnknown = true;
+      throw new Error(`nftables refused the transaction: ${result.message}`);
     }
     ruleset.committed();
   }

@@ -4,16 +4,16 @@
 // A pass reads the flows in slices, while the event loop turns. What comes up meanwhile waits for the next pass.
 
 import type { Conntrack, ConntrackFilter, ConntrackFlow } from '../../linux/netlink/conntrack.ts';
-import type { NftClient } from '../../linux/nftables.ts';
 import { type Address, familyOf } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
-import { tableName } from '../nft/objects.ts';
+import { type Command, Transaction } from '../nft/transaction.ts';
 import { sets } from '../rules/static.ts';
+import type { TableChannel } from './channel.ts';
 import { answersKey, type Revocation, type Suspicion } from './revocation.ts';
 
 export interface FlowCutterOptions {
   readonly conntrack: Pick<Conntrack, 'forEach' | 'delete'>;
-  readonly nft: NftClient;
+  readonly channel: Pick<TableChannel, 'apply'>;
   readonly revocation: Revocation;
   readonly ownAddresses: () => ReadonlySet<Address>;
   readonly log: Logger;
@@ -66,7 +66,8 @@ export class FlowCutter {
       }
       if (revoked.size === 0) return;
       const flows = [...revoked.values()];
-      await this.blockAnswers(flows);
+      // Nobody answers from an address that has no owner any more.
+      await this.blockAnswers(flows.filter(({ reply }) => !suspicion.released.has(reply.source)));
       const failures = conntrack.delete(flows);
       this.total += flows.length - failures.length;
       log.info({ flows: flows.length, failed: failures.length }, 'cut flows that are no longer allowed');
@@ -81,13 +82,14 @@ export class FlowCutter {
       const answers = answersKey(flow);
       if (answers) keys[answers.family].add(answers.key);
     }
-    for (const family of [4, 6] as const) {
-      if (keys[family].size === 0) continue;
+    const commands = ([4, 6] as const).flatMap((family): Command[] => {
+      const elements = [...keys[family]].map((key) => [key, ''] as const);
       const set = sets[`revokedAnswers${family}`].name;
-      const text = `add element ${tableName} ${set} { ${[...keys[family]].join(', ')} }\n`;
-      const result = await this.options.nft.run(text);
-      if (result.kind === 'failed') this.options.log.warn({ error: result.message }, 'could not block answers');
-    }
+      return elements.length > 0 ? [{ kind: 'add-elements', set, elements }] : [];
+    });
+    const declarationOf = (name: string) => Object.values(sets).find((set) => set.name === name);
+    const result = await this.options.channel.apply(new Transaction(commands), declarationOf);
+    if (result.kind === 'failed') this.options.log.warn({ error: result.message }, 'could not block answers');
   }
 }
 

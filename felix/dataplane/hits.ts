@@ -1,9 +1,8 @@
 // Rule counters as an answer for people: which rule of which policy has matched how often on this node.
 
-import type { NftClient } from '../../linux/nftables.ts';
 import type { RuleAction } from '../calc/output.ts';
-import { tableName } from '../nft/objects.ts';
 import { dropCounters } from '../rules/static.ts';
+import type { Count, TableChannel } from './channel.ts';
 import type { Policies } from './policies.ts';
 
 export interface RuleHits {
@@ -33,22 +32,11 @@ export interface Hits {
   readonly others: readonly OtherHits[];
 }
 
-interface Count {
-  readonly packets: number;
-  readonly bytes: number;
-}
-
 const nothing: Count = { packets: 0, bytes: 0 };
 
 /** Reads all counters of our table. Flows count with their first packet: later ones do not come to the rules. */
-export async function readHits(nft: NftClient, policies: Pick<Policies, 'rules'>): Promise<Hits> {
-  const listing = await nft.listJson(`list counters table ${tableName}`);
-  if (listing.kind === 'failed') throw new Error(`reading the counters: ${listing.message}`);
-  const counts = new Map<string, Count>();
-  for (const { counter } of listing.objects) {
-    const { name, packets, bytes } = (counter ?? {}) as Readonly<Record<string, unknown>>;
-    if (typeof name === 'string') counts.set(name, { packets: Number(packets), bytes: Number(bytes) });
-  }
+export function readHits(channel: Pick<TableChannel, 'counters'>, policies: Pick<Policies, 'rules'>): Hits {
+  const counts = channel.counters();
   const rules: RuleHits[] = [];
   for (const { counter, ...rule } of policies.rules()) {
     rules.push({ ...rule, ...(counts.get(counter) ?? nothing) });

@@ -72,8 +72,9 @@ export class Ruleset {
     if (!this.dirtyCounters.has(name)) this.dirtyCounters.set(name, true);
   }
 
-  hasSet(name: string): boolean {
-    return this.sets.has(name);
+  /** Of sets as they are desired, and of those that still are in the kernel. */
+  declarationOf(name: string): SetDeclaration | undefined {
+    return this.sets.get(name)?.declaration ?? this.dirtySets.get(name)?.declaration;
   }
 
   /** Declares a set, empty. Names are chosen so that one name always has one declaration. */

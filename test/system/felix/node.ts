@@ -2,10 +2,13 @@
 // host, and real packets between them.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { KernelTable } from '../../../felix/dataplane/channel.ts';
 import { Dataplane } from '../../../felix/dataplane/dataplane.ts';
 import { Monitor } from '../../../linux/monitor.ts';
 import { Conntrack } from '../../../linux/netlink/conntrack.ts';
+import { NftBatchSocket } from '../../../linux/netlink/nftables-batch.ts';
 import { Rtnetlink } from '../../../linux/netlink/rtnetlink.ts';
+import { NETLINK_NETFILTER, NetlinkSocket } from '../../../linux/netlink/socket.ts';
 import { netnsPath } from '../../../linux/netns.ts';
 import { openNftables } from '../../../linux/nftables.ts';
 import { writeSysctlsIfPresent } from '../../../linux/sysctl.ts';
@@ -154,21 +157,27 @@ export class Felix {
   private readonly monitor: Monitor | undefined;
   private readonly netlink: Rtnetlink;
   private readonly conntrack: Conntrack;
-  private readonly nft: ReturnType<typeof openNftables>;
+  private readonly batches: NftBatchSocket;
+  private readonly dumps: NetlinkSocket;
+  private readonly channel: KernelTable;
 
   constructor(namespace: string, events: boolean) {
     const netns = netnsPath(namespace);
     const level =
       process.env['TWILL_TEST_LOG'] === 'trace' ? 'trace' : process.env['TWILL_TEST_LOG'] ? 'info' : 'silent';
-    this.nft = openNftables({ netns });
+    this.batches = new NftBatchSocket({ netns });
+    this.dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
+    const log = createLogger('felix', level);
+    const openText = () => openNftables({ netns });
+    this.channel = new KernelTable({ batches: this.batches, dumps: this.dumps, openText, log });
     this.netlink = new Rtnetlink({ netns });
     this.conntrack = new Conntrack({ netns });
     this.dataplane = new Dataplane({
       conntrack: this.conntrack,
-      nft: this.nft,
+      channel: this.channel,
       netlink: this.netlink,
       writeSwitches: (values) => writeSysctlsIfPresent(values, netns),
-      log: createLogger('felix', level),
+      log,
     });
     if (events) {
       this.monitor = new Monitor({
@@ -182,7 +191,9 @@ export class Felix {
   async stop(): Promise<void> {
     await this.monitor?.close();
     await this.dataplane.close();
-    await this.nft.close();
+    await this.channel.close();
+    this.batches.close();
+    this.dumps.close();
     this.netlink.close();
     this.conntrack.close();
   }

@@ -1,7 +1,16 @@
-// Reads what the kernel has of our table out of libnftables' JSON listing, into the texts that objects.ts makes.
+// Reads what the kernel has of our table out of libnftables' JSON listing: the independent way, for comparison with
+// felix/nft/decode.ts.
 
-import { formatAddress, parseAddress } from '../../net/address.ts';
-import type { BaseHook, Chain, HookName, KeyType, Rule, SetDeclaration, TableState } from './objects.ts';
+import type {
+  BaseHook,
+  Chain,
+  HookName,
+  KeyType,
+  Rule,
+  SetDeclaration,
+  TableState,
+} from '../../../felix/nft/objects.ts';
+import { formatAddress, parseAddress } from '../../../net/address.ts';
 
 /** Objects of `nft -j list table inet twill`; rules come with their comment only, which names their text. */
 export function parseTable(objects: readonly Readonly<Record<string, unknown>>[]): TableState {

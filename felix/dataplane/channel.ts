@@ -1,0 +1,109 @@
+// The ways to the kernel's table, and which one is taken.
+//
+//   own messages   one netlink batch, no library: what a change costs depends on the change alone
+//   text           libnftables in process, or the `nft` program: for rules outside our compiler's subset, and for
+//                  kernels that refuse our messages
+//
+// Whatever the way, a transaction happens as a whole or not at all.
+
+import type { NftBatchSocket } from '../../linux/netlink/nftables-batch.ts';
+import type { NetlinkSocket } from '../../linux/netlink/socket.ts';
+import type { NftClient } from '../../linux/nftables.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { readCounters, readTable } from '../nft/decode.ts';
+import { encodeCommands } from '../nft/encode.ts';
+import type { SetDeclaration, TableState } from '../nft/objects.ts';
+import type { Transaction } from '../nft/transaction.ts';
+
+export type ApplyResult =
+  | { readonly kind: 'ok' }
+  | {
+      readonly kind: 'failed';
+      /** The kernel does not have what we think it has: read it, and try again. */
+      readonly stale: boolean;
+      readonly message: string;
+    };
+
+export interface TableChannel {
+  /** For status and logs. */
+  readonly name: string;
+  /** `declarationOf`: of sets that exist already. */
+  apply(transaction: Transaction, declarationOf: DeclarationOf): Promise<ApplyResult>;
+  /** Undefined: there is no table of ours. Throws when it can not be read. */
+  read(): TableState | undefined;
+  counters(): ReadonlyMap<string, Count>;
+}
+
+export type DeclarationOf = (set: string) => SetDeclaration | undefined;
+
+export interface Count {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface ChannelOptions {
+  readonly batches: Pick<NftBatchSocket, 'run'>;
+  readonly dumps: Pick<NetlinkSocket, 'dump'>;
+  /** Opened when it is needed first. */
+  readonly openText: () => NftClient;
+  readonly log: Logger;
+}
+
+/** What the kernel says when its table is not as we remember it. */
+const staleCodes: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'EBUSY', 'ENOTEMPTY', 'EINTR', 'EAGAIN']);
+
+export class KernelTable implements TableChannel {
+  private readonly options: ChannelOptions;
+  private text: NftClient | undefined;
+  private ownMessagesRefused = false;
+
+  constructor(options: ChannelOptions) {
+    this.options = options;
+  }
+
+  get name(): string {
+    return this.ownMessagesRefused && this.text ? this.text.backend : 'netlink';
+  }
+
+  async apply(transaction: Transaction, declarationOf: DeclarationOf): Promise<ApplyResult> {
+    if (transaction.isEmpty) return { kind: 'ok' };
+    const messages = this.ownMessagesRefused ? undefined : encodeCommands(transaction.commands, declarationOf);
+    if (!messages) return this.applyText(transaction);
+    const errors = this.options.batches.run(messages);
+    const [first] = errors;
+    if (!first) return { kind: 'ok' };
+    const message = errors
+      .slice(0, 3)
+      .map((error) => error.message)
+      .join('; ');
+    if (errors.some((error) => staleCodes.has(error.code))) return { kind: 'failed', stale: true, message };
+    const result = await this.applyText(transaction);
+    if (result.kind === 'ok') {
+      this.options.log.warn({ error: message }, 'the kernel refuses our messages; from now on libnftables writes them');
+      this.ownMessagesRefused = true;
+    }
+    return result;
+  }
+
+  read(): TableState | undefined {
+    return readTable(this.options.dumps);
+  }
+
+  counters(): ReadonlyMap<string, Count> {
+    return readCounters(this.options.dumps);
+  }
+
+  async close(): Promise<void> {
+    await this.text?.close();
+  }
+
+  private async applyText(transaction: Transaction): Promise<ApplyResult> {
+    this.text ??= this.options.openText();
+    const text = transaction.text();
+    const result = await this.text.run(text);
+    if (result.kind === 'ok') return { kind: 'ok' };
+    const line = result.line === undefined ? undefined : text.split('\n')[result.line - 1]?.slice(0, 300);
+    const message = `${result.message}${line ? ` (${line})` : ''}`;
+    return { kind: 'failed', stale: staleCodes.has(result.code), message };
+  }
+}
