@@ -311,8 +311,9 @@ function complete<K extends Kind>(draft: DraftOf<K>, metadata: Metadata): Resour
     throw new InvalidError(idFor(draft.kind, metadata.name, metadata.namespace), checked.faults);
   const { resource } = checked;
   if (!('tier' in resource.spec) || typeof resource.spec.tier !== 'string') return resource;
-  const labels = { ...resource.metadata.labels, [tierLabel]: resource.spec.tier };
-  return { ...resource, metadata: { ...resource.metadata, labels } };
+  const labels = Object.entries({ ...resource.metadata.labels, [tierLabel]: resource.spec.tier });
+  labels.sort(([a], [b]) => (a < b ? -1 : 1));
+  return { ...resource, metadata: { ...resource.metadata, labels: Object.fromEntries(labels) } };
 }
 
 const writing = <K extends Kind>(resource: ResourceOf<K>, compare: Compare): PreparedWrite<K> => ({

@@ -1,6 +1,6 @@
 // patch and label: read one resource, change it, write it back if nobody else did meanwhile.
 
-import { checkResource, type DraftOf, formatFault, type Kind, type Resource } from '../../datastore/model/index.ts';
+import { checkChange, type DraftOf, formatFault, type Kind, type Resource } from '../../datastore/model/index.ts';
 import { ConflictError, NotFoundError, ResourceError, type Resources } from '../../datastore/resources.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { jsonPatch, mergePatch } from '../patch.ts';
@@ -17,7 +17,7 @@ export async function changeResource(
 ): Promise<Resource> {
   for (let attempt = 1; ; attempt++) {
     const current: Resource = await resources.get(target.kind, target.name, target.namespace);
-    const checked = checkResource(change(current));
+    const checked = checkChange(change(current), current);
     if (checked.kind === 'invalid') {
       const faults = checked.faults.map((fault) => `  ${formatFault(fault)}`).join('\n');
       throw new CommandError(`${target.kind} ${target.name} would not be valid, nothing was stored\n${faults}`);

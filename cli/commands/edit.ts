@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  checkResource,
+  checkChange,
   type DraftOf,
   formatFault,
   idOf,
@@ -86,7 +86,7 @@ async function check(
   try {
     const [manifest, ...others] = await parseManifests(text, 'the text');
     if (!manifest || others.length > 0) return { faults: ['leave exactly one resource'] };
-    const result = checkResource(manifest.value);
+    const result = checkChange(manifest.value, current);
     if (result.kind === 'invalid') return { faults: result.faults.map(formatFault) };
     if (resourceKey(idOf(result.resource)) !== resourceKey(idOf(current))) {
       return { faults: ['kind, name and namespace cannot change: create another resource for that'] };

@@ -3,11 +3,12 @@
 // In the store a resource is one JSON object {kind, apiVersion, metadata, spec, status?}, without resourceVersion: that is
 // the key's mod revision.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { KvEntry } from '../kv.ts';
 import { type ResourceId, resourceKey } from './keys.ts';
 import { metadataType } from './kinds/common.ts';
 import { apiVersion, declarationOf, isKind, type Kind, kinds, type Resource, type ResourceOf } from './kinds.ts';
-import { check, type Fault, isObject, type Origin } from './schema/check.ts';
+import { check, type Fault, isObject, lookUp, type Origin } from './schema/check.ts';
 import { nearest } from './schema/nearest.ts';
 import { describe } from './schema/scalars.ts';
 import { Refused, type Type } from './schema/types.ts';
@@ -22,6 +23,19 @@ export type CheckResult<R = Resource> =
 
 /** Checks what a person wrote: every fault is listed, unknown fields are faults, defaults are filled in. */
 export const checkResource = (given: unknown): CheckResult => checkAny(given, 'person');
+
+/**
+ * Checks what a person made of a stored resource: unknown fields are faults only when they are new or changed, so that
+ * those of a newer version survive the change.
+ */
+export function checkChange(given: unknown, stored: Resource): CheckResult {
+  const result = checkAny(given, 'person');
+  if (result.kind === 'valid') return result;
+  const kept = (fault: Fault): boolean =>
+    fault.unknownField === true && isDeepStrictEqual(lookUp(stored, fault.path), fault.value);
+  const faults = result.faults.filter((fault) => !kept(fault));
+  return faults.length > 0 ? { ...result, faults } : checkAny(given, 'program');
+}
 
 /** Checks what a program is about to write; fields of newer versions, read before, may be in it. */
 export function checkResourceOf<K extends Kind>(kind: K, given: unknown): CheckResult<ResourceOf<K>> {
@@ -133,7 +147,7 @@ function checkParts(kind: Kind, given: Readonly<Record<string, unknown>>, origin
     else {
       const meant = nearest(field, rootFields);
       const remedy = meant ? `did you mean ${meant}?` : `known here: ${rootFields.join(', ')}`;
-      faults.push({ path: field, value: given[field], problem: 'is not a known field', remedy });
+      faults.push({ path: field, value: given[field], problem: 'is not a known field', remedy, unknownField: true });
     }
   }
   // The declaration that was just walked is the one that this type was made from.

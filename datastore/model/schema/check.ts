@@ -15,6 +15,8 @@ export interface Fault {
   readonly problem: string;
   /** What would be right. */
   readonly remedy: string;
+  /** The field is not known, which is no fault of its value. */
+  readonly unknownField?: true;
 }
 
 export type Origin = 'person' | 'program' | 'store';
@@ -96,7 +98,9 @@ class Checker {
       return this.fault(value, `${describe(value)} is not a map`, 'write it as names with values');
     }
     const result: Record<string, unknown> = {};
-    for (const key in value) {
+    // Go writes maps in the order of their keys; what is stored has it.
+    const keys = this.origin === 'store' ? Object.keys(value) : Object.keys(value).sort();
+    for (const key of keys) {
       this.below(key, type.keys, key);
       // Go reads null as the empty value.
       result[key] = this.below(key, type.of, value[key] ?? '');
@@ -163,7 +167,8 @@ class Checker {
     const meant = nearest(name, known);
     const list = known.length > 12 ? `${known.slice(0, 12).join(', ')} …` : known.join(', ');
     this.path.push(name);
-    this.fault(value, 'is not a known field', meant ? `did you mean ${meant}?` : `known here: ${list}`);
+    const remedy = meant ? `did you mean ${meant}?` : `known here: ${list}`;
+    this.faults.push({ path: this.pathText(), value, problem: 'is not a known field', remedy, unknownField: true });
     this.path.pop();
   }
 
