@@ -8,6 +8,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BfdClient } from '../bgp/bfd/client.ts';
 import { BgpCollector } from '../bgp/config/collector.ts';
 import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/config/speaker-settings.ts';
 import type { Clock } from '../bgp/edges.ts';
@@ -47,10 +48,12 @@ export async function runBgp(options: NodeOptions): Promise<void> {
     onSupervisorGone(() => resolve('supervisor gone'));
   });
   const store = await openStore(options);
+  const bfd = new BfdClient({ log });
   const speaker = new Speaker({
     transport: createTransport(),
     clock,
     openFib: (settings) => openFib({ settings }),
+    failureDetector: bfd,
     log,
   });
   const collector = new BgpCollector(options.nodeName, secretsIn(join(options.stateDir, 'secrets')));
@@ -75,6 +78,7 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   server.closeAllConnections();
   feed.close();
   syncer.close();
+  await bfd.close();
   await speaker.close({ abandon: true });
   await store.close();
 }

@@ -4,6 +4,7 @@
 
 import type { Address } from '../net/address.ts';
 import type { Prefix } from '../net/prefix.ts';
+import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
 import type { ListenSettings, PeerSettings } from './settings.ts';
 
 export type Millis = number;
@@ -85,6 +86,13 @@ export interface Fib {
   /** Links, addresses or foreign routes changed: resolved next hops may differ. */
   onChange(callback: () => void): void;
   close(): void;
+}
+
+/** Notices a dead peer long before its hold timer: BFD. */
+export interface FailureDetector {
+  /** Set by the speaker. */
+  onState: (change: BfdStateChange) => void;
+  configure(peers: readonly BfdPeer[]): void;
 }
 
 export interface Clock {

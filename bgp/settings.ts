@@ -89,6 +89,8 @@ export interface PeerSettings {
   readonly addPathSend: boolean;
   readonly addPathReceive: boolean;
   readonly maxPrefixes?: MaxPrefixes;
+  /** Watch the peer by BFD too; undefined: by the hold time only. */
+  readonly bfd?: BfdSettings;
   readonly importFilter: FilterSettings;
   readonly exportFilter: FilterSettings;
 }
@@ -98,6 +100,15 @@ export type DynamicPeerSettings = Omit<PeerSettings, 'address' | 'asn' | 'passiv
   /** Undefined: any AS. */
   readonly asn?: number;
 };
+
+/** RFC 5880. */
+export interface BfdSettings {
+  readonly minTxMs: number;
+  readonly minRxMs: number;
+  readonly multiplier: number;
+  /** RFC 5883; otherwise the peer is on the same link (RFC 5881). */
+  readonly multihop: boolean;
+}
 
 export interface MaxPrefixes {
   readonly limit: number;

@@ -9,7 +9,8 @@
 import { type Address, formatAddress, type Ipv4 } from '../net/address.ts';
 import { type Prefix, prefixContains } from '../net/prefix.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { Clock, Connection, Fib, Listener, Millis, Transport } from './edges.ts';
+import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
+import type { Clock, Connection, FailureDetector, Fib, Listener, Millis, Transport } from './edges.ts';
 import { Rib } from './rib/rib.ts';
 import type { FibSettings, ListenSettings, PeerSettings, SpeakerSettings } from './settings.ts';
 import { FibSync } from './speaker/fib-sync.ts';
@@ -26,6 +27,7 @@ export interface SpeakerOptions {
   readonly log: Logger;
   /** Opens the kernel's table; left out, nothing is programmed and every next hop counts as reachable. */
   readonly openFib?: (settings: FibSettings) => Promise<Fib>;
+  readonly failureDetector?: FailureDetector;
   /** Runs the callback at the end of this turn of the event loop. */
   readonly defer?: (callback: () => void) => void;
 }
@@ -56,6 +58,7 @@ export class Speaker implements PeerHost {
     this.clock = options.clock;
     this.log = options.log;
     this.#defer = options.defer ?? setImmediate;
+    if (options.failureDetector) options.failureDetector.onState = (change) => this.#onBfdState(change);
   }
 
   // What peers need.
@@ -122,6 +125,7 @@ export class Speaker implements PeerHost {
     this.#configureFib(settings);
     this.#configurePeers(settings, before);
     this.#configureListeners(settings);
+    this.#options.failureDetector?.configure(bfdPeers(settings));
     this.rib.originate(settings.originate);
     this.wantFlush();
   }
@@ -232,6 +236,17 @@ export class Speaker implements PeerHost {
     if (this.#draining === on) return;
     this.#draining = on;
     for (const peer of this.#peers.values()) peer.applyTreatment();
+  }
+
+  /** RFC 5882 §4.3: a peer that BFD has lost is down now, not when its hold time ends. */
+  #onBfdState({ key, state, byAdministrator, reason }: BfdStateChange): void {
+    const peer = this.#peers.get(key);
+    if (!peer) return;
+    peer.bfd = { state, reason };
+    peer.log.info({ state, reason }, 'BFD');
+    if (state !== 'Down' || byAdministrator || peer.session.state !== 'Established') return;
+    peer.reset(CeaseSubcode.bfdDown);
+    this.wantFlush();
   }
 
   // Connections.
@@ -350,6 +365,22 @@ export class Speaker implements PeerHost {
   }
 }
 
+const bfdPeers = ({ peers }: SpeakerSettings): BfdPeer[] =>
+  peers.flatMap(({ name, address, sourceAddress, device, bfd }) => {
+    if (!bfd) return [];
+    const { multihop, ...timing } = bfd;
+    return [
+      {
+        key: name,
+        address,
+        multihop,
+        timing,
+        ...(sourceAddress === undefined ? {} : { source: sourceAddress }),
+        ...(device === undefined ? {} : { device }),
+      },
+    ];
+  });
+
 const listenKey = ({ address, port, device }: ListenSettings): string =>
   `${formatAddress(address)} ${port} ${device ?? ''}`;
 
@@ -374,6 +405,7 @@ function openPart(peer: PeerSettings) {
     nextHop: _n,
     maxPrefixes: _m,
     connectRetrySec: _c,
+    bfd: _b,
     ...rest
   } = peer;
   return rest;

@@ -53,6 +53,8 @@ export interface PeerReport {
   readonly detail: string;
   /** The last error, even when the session is up again. */
   readonly lastError?: { readonly at: string; readonly text: string };
+  /** Only for peers that are watched by BFD. */
+  readonly bfd?: { readonly state: string; readonly reason: string };
   readonly families: readonly string[];
   readonly routesIn: number;
   /** Those that import filters let pass. */

@@ -2,7 +2,7 @@
 
 import { labelsFrom, matches, type Node, parseSelector } from '../../datastore/model/index.ts';
 import { type Address, type Family, type Ipv4, parseIpv4 } from '../../net/address.ts';
-import { parseInterfaceAddress } from '../../net/prefix.ts';
+import { type Prefix, parseInterfaceAddress, prefixOf } from '../../net/prefix.ts';
 import type { BgpResources } from './resources.ts';
 
 export const defaultAsn = 64512;
@@ -12,6 +12,8 @@ export interface NodeFacts {
   readonly name: string;
   readonly address4: Address | undefined;
   readonly address6: Address | undefined;
+  /** The node's own networks: whoever is inside is one hop away. */
+  readonly networks: readonly Prefix[];
   readonly asn: number;
   readonly port: number;
   /** Set on route reflectors. */
@@ -30,6 +32,7 @@ export function nodeFacts(node: Node, resources: BgpResources): NodeFacts | unde
     name,
     address4: hostAddress(bgp.ipv4Address),
     address6: hostAddress(bgp.ipv6Address),
+    networks: [bgp.ipv4Address, bgp.ipv6Address].flatMap(networkOf),
     asn: bgp.asNumber ?? common?.asNumber ?? defaultAsn,
     port: own?.listenPort ?? common?.listenPort ?? defaultPort,
     clusterId: bgp.routeReflectorClusterID === undefined ? undefined : parseIpv4(bgp.routeReflectorClusterID),
@@ -41,6 +44,11 @@ export function nodeFacts(node: Node, resources: BgpResources): NodeFacts | unde
 function hostAddress(text: string | undefined): Address | undefined {
   if (text === undefined) return undefined;
   return parseInterfaceAddress(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`)?.address;
+}
+
+function networkOf(text: string | undefined): Prefix[] {
+  const parsed = parseInterfaceAddress(text ?? '');
+  return parsed ? [prefixOf(parsed.address, parsed.length)] : [];
 }
 
 export const addressOfFamily = (facts: NodeFacts, family: Family): Address | undefined =>

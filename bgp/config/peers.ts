@@ -7,7 +7,9 @@
 
 import { type BGPPeer, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
+import { prefixContains } from '../../net/prefix.ts';
 import type { FilterRule, PeerSettings } from '../settings.ts';
+import { bfdAnnotation, parseBfd } from './bfd.ts';
 import { peerFilters, sorted } from './filters.ts';
 import { addressOfFamily, type NodeFacts, nodeSelector } from './node-facts.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
@@ -208,9 +210,26 @@ function peerSettings(wanted: Wanted, context: PeersContext, problems: ConfigPro
     ...(restartSec === undefined ? {} : { restartTimeSec: restartSec }),
     addPathSend: false,
     addPathReceive: false,
+    ...bfdOf(wanted, context, problems),
     importFilter: filters.importFilter,
     exportFilter: filters.exportFilter,
   };
+}
+
+/** Calico's resources have no field for BFD, so it is an annotation: of the BGPPeer, or of BGPConfiguration for the mesh. */
+function bfdOf({ resource, address }: Wanted, { self, resources }: PeersContext, problems: ConfigProblem[]) {
+  const owner = resource ?? resources.configurations.get('default');
+  const text = owner?.metadata.annotations?.[bfdAnnotation];
+  if (!owner || text === undefined) return {};
+  const multihop = !self.networks.some((network) => prefixContains(network, address));
+  const bfd = parseBfd(text, multihop);
+  if (bfd) return { bfd };
+  problems.push({
+    resource: `${owner.kind}/${owner.metadata.name}`,
+    field: `metadata.annotations.${bfdAnnotation}`,
+    problem: `"${text}" is not a BFD setting; write the interval and the multiplier, as "50ms x 3"`,
+  });
+  return {};
 }
 
 function nextHopMode(peer: BGPPeer | undefined, internal: boolean): PeerSettings['nextHop'] {

@@ -75,6 +75,8 @@ export class Peer {
   readonly #staleUntil = new Map<AddressFamily, Millis>();
   /** Set when max-prefix closed the session. */
   #overLimit = false;
+  /** What BFD last said of the peer. */
+  bfd: { readonly state: string; readonly reason: string } | undefined;
   messagesIn = 0;
   messagesOut = 0;
   /** An End-of-RIB that waits for the end of our own restart, by family. */

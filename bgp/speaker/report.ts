@@ -52,6 +52,7 @@ export function peerReport(peer: Peer, rib: Rib | undefined, now: Millis): PeerR
     since: wallClock(session.stateSince),
     detail: detailOf(peer),
     ...(lastError ? { lastError: { at: wallClock(lastError.at), text: describeLast(session) } } : {}),
+    ...(peer.bfd ? { bfd: peer.bfd } : {}),
     families: negotiated?.families ?? settings.families,
     routesIn: peer.routeCount,
     routesAccepted: rib ? acceptedCount(peer, rib) : 0,

@@ -322,6 +322,33 @@ describe('bgp settings from resources', () => {
     ]);
   });
 
+  it('takes BFD from an annotation: one hop inside the node’s network, several outside', () => {
+    const annotated = (name: string, peerIP: string, bfd: string): Given => [
+      'BGPPeer',
+      name,
+      { peerIP, asNumber: 65100 },
+      {},
+      { 'twill.io/bfd': bfd },
+    ];
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      annotated('near', '10.0.0.254', '50ms x 3'),
+      annotated('far', '192.0.2.1', '300ms*5'),
+      annotated('wrong', '192.0.2.2', 'fast'),
+    ]);
+    assert.deepEqual(
+      settings?.peers.map(({ name, bfd }) => [name.split(':')[1], bfd]).filter(([, bfd]) => bfd),
+      [
+        ['far', { minTxMs: 300, minRxMs: 300, multiplier: 5, multihop: true }],
+        ['near', { minTxMs: 50, minRxMs: 50, multiplier: 3, multihop: false }],
+      ],
+    );
+    assert.deepEqual(
+      problems.map(({ resource, field }) => [resource, field]),
+      [['BGPPeer/wrong', 'metadata.annotations.twill.io/bfd']],
+    );
+  });
+
   it('reports what cannot work: unknown AS, missing family, unreadable resource, missing node', () => {
     const { settings, problems } = settingsOf('a', [
       ...threeNodes,
@@ -360,7 +387,13 @@ describe('bgp settings from resources', () => {
   });
 });
 
-type Given = readonly [kind: string, name: string, spec: object, labels: Readonly<Record<string, string>>];
+type Given = readonly [
+  kind: string,
+  name: string,
+  spec: object,
+  labels: Readonly<Record<string, string>>,
+  annotations?: Readonly<Record<string, string>>,
+];
 
 function node(
   name: string,
@@ -384,9 +417,11 @@ const affinity = (nodeName: string, block: string, state: string): Given => [
 function collect(nodeName: string, given: readonly Given[]): BgpCollector {
   const collector = new BgpCollector(nodeName, (name, key) => (name === 'none' ? undefined : `from ${name}/${key}`));
   collector.onUpdates(
-    given.map(([kind, name, spec, labels], i) => {
+    given.map(([kind, name, spec, labels, annotations = {}], i) => {
       const value = JSON.stringify(
-        kind === 'affinity' ? spec : { kind, apiVersion: 'projectcalico.org/v3', metadata: { name, labels }, spec },
+        kind === 'affinity'
+          ? spec
+          : { kind, apiVersion: 'projectcalico.org/v3', metadata: { name, labels, annotations }, spec },
       );
       return { key: keyFor(kind, name), value, revision: i + 1 };
     }),

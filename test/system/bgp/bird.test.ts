@@ -2,7 +2,9 @@
 // kernels, iBGP and eBGP, both families, TCP-MD5, TTL security, refresh, and restarts of either side that lose nothing.
 
 import assert from 'node:assert/strict';
+import { BfdClient } from '../../../bgp/bfd/client.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
+import { createLogger } from '../../../runtime/log.ts';
 import { Bench, quietly, until } from './routers.ts';
 import {
   address,
@@ -225,6 +227,29 @@ protocol bgp twill {
     await established(us);
     await until(() => !ourRoutes().includes('198.51.100.0/24'), ourRoutes);
     for (const [ours] of watched.stop()) assert.match(ours ?? '', /192\.0\.2\.0\/24/);
+  });
+
+  it('loses a dead peer in a fraction of a second by BFD, with its routes', async () => {
+    const bfd = new BfdClient({ log: createLogger('test', 'silent'), netns: bench.netns });
+    try {
+      await bench.startBird(`protocol bfd { interface "e0" { interval 50 ms; multiplier 3; }; }
+${birdConfig({ bgp: 'bfd on;' })}`);
+      const timing = { minTxMs: 50, minRxMs: 50, multiplier: 3, multihop: false };
+      const us = startSpeaker(bench, { peer: { bfd: timing } }, bfd);
+      speaker = us;
+      await established(us);
+      await until(() => peerOf(us)?.bfd?.state === 'Up' && ourRoutes().includes('192.0.2.0/24'));
+      const cutAt = performance.now();
+      bench.ip(bench.them, 'link', 'set', 'e0', 'down');
+      await until(() => !ourRoutes().includes('192.0.2.0/24'));
+      const after = performance.now() - cutAt;
+      assert.ok(after < 600, `the routes went after ${after} ms`);
+      assert.match(peerOf(us)?.lastError?.text ?? '', /bfd down/i);
+      bench.ip(bench.them, 'link', 'set', 'e0', 'up');
+      await until(() => ourRoutes().includes('192.0.2.0/24'));
+    } finally {
+      await bfd.close();
+    }
   });
 
   it('tells BIRD that it was de-configured', async () => {

@@ -1,5 +1,6 @@
 // Our speaker in a bench's namespace, for interoperation tests.
 
+import type { BfdClient } from '../../../bgp/bfd/client.ts';
 import { openFib } from '../../../bgp/fib.ts';
 import { acceptAll, type PeerSettings, type SpeakerSettings } from '../../../bgp/settings.ts';
 import { Speaker } from '../../../bgp/speaker.ts';
@@ -57,8 +58,9 @@ export function speakerSettings({ peer = {}, settings = {}, blocks = [] }: Speak
   };
 }
 
-export function startSpeaker(bench: Bench, options: SpeakerOptions): Speaker {
+export function startSpeaker(bench: Bench, options: SpeakerOptions, bfd?: BfdClient): Speaker {
   const speaker = new Speaker({
+    ...(bfd ? { failureDetector: bfd } : {}),
     transport: createTransport({ netns: bench.netns }),
     clock: {
       now: () => performance.now(),
