@@ -5,13 +5,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { raiseFabric } from './fabric.ts';
 import { openJournal } from './journal.ts';
-import { type NodeAgent, startAgents, startDatastore, twillctl } from './nodes.ts';
+import { Datastore, type NodeAgent, startAgents, twillctl } from './nodes.ts';
 import { type AttachedPod, attachPod } from './pods.ts';
 import { Probe } from './probe/client.ts';
 import { startRouters } from './routers.ts';
 import { outside, pods } from './topology.ts';
 
 export interface Lab {
+  readonly datastore: Datastore;
   readonly agents: ReadonlyMap<string, NodeAgent>;
   readonly pods: ReadonlyMap<string, AttachedPod>;
   /** In the client outside of the data center. */
@@ -35,7 +36,8 @@ export async function raiseLab(step: Step): Promise<Lab> {
   openJournal();
   await step('namespaces, cables, addresses', raiseFabric);
   await step('BIRD on the top-of-rack routers, FRR on the spine', startRouters);
-  await step('twill-datastore on a unix socket', startDatastore);
+  const datastore = new Datastore();
+  await step('twill-datastore on a unix socket', () => datastore.start());
   await step(`twillctl apply -f ${standingManifests.join(', ')}`, async () => {
     for (const name of standingManifests) await twillctl(['apply', '-f', manifest(name)]);
   });
@@ -44,6 +46,7 @@ export async function raiseLab(step: Step): Promise<Lab> {
   const outsideProbe = new Probe(outside.name);
   await step('the client outside', () => outsideProbe.start());
   return {
+    datastore,
     agents: new Map(agents.map((agent) => [agent.node.name, agent])),
     pods: new Map(attached.map((pod) => [pod.name, pod])),
     outside: outsideProbe,

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { callControl, somebodyListens } from '../../runtime/control.ts';
 import { labDirectory } from './journal.ts';
-import { familyOf, Kept, logTail, type Service, start } from './processes.ts';
+import { familyOf, Kept, kill, logTail, type Running, type Service, start } from './processes.ts';
 import { must, waitFor } from './shell.ts';
 import { type LabNode, nodes, store } from './topology.ts';
 
@@ -25,21 +25,30 @@ export const runDirectoryOf = (node: string): string => join(labDirectory, node)
 
 export const restartAfterMs = 500;
 
-export async function startDatastore(): Promise<void> {
-  const service: Service = {
+export class Datastore {
+  readonly #service: Service = {
     name: 'datastore',
     inside: store.name,
     command: [
       executable('twill-datastore'),
-      '--listen',
-      datastoreEndpoint,
-      '--data-dir',
-      join(labDirectory, 'datastore'),
+      ...['--listen', datastoreEndpoint, '--data-dir', join(labDirectory, 'datastore')],
     ],
   };
-  start(service);
-  const up = await waitFor(async () => existsSync(datastoreSocket), { timeoutMs: 10_000 });
-  if (!up) throw new Error(`twill-datastore does not serve ${datastoreSocket}: ${logTail(service)}`);
+  #running: Running | undefined;
+
+  /** Returns when it accepts connections. */
+  async start(): Promise<void> {
+    this.#running = start(this.#service);
+    if (!(await waitFor(() => somebodyListens(datastoreSocket), { timeoutMs: 10_000, everyMs: 20 }))) {
+      throw new Error(`twill-datastore does not serve ${datastoreSocket}: ${logTail(this.#service)}`);
+    }
+  }
+
+  async kill(): Promise<void> {
+    if (!this.#running) return;
+    kill([this.#running.pid]);
+    await this.#running.ended;
+  }
 }
 
 /** `twillctl …` against the lab's datastore. */

@@ -97,7 +97,7 @@ export class Table {
   readonly #output: Output;
   readonly #nameWidth: number;
   readonly #expectedWidth: number;
-  readonly #seenWidth = 48;
+  readonly #seenWidth = 50;
   readonly #failures: CheckResult[] = [];
   passed = 0;
   failed = 0;

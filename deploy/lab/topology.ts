@@ -52,7 +52,8 @@ export interface LabPod {
 /** Network namespace of a machine or pod: every name starts with this. */
 export const namespacePrefix = 'twl-';
 export const namespaceOf = (name: string): string => `${namespacePrefix}${name}`;
-export const podNamespace = (pod: Pick<LabPod, 'name'>): string => namespaceOf(`pod-${pod.name}`);
+/** A pod among the machines. */
+export const podMachine = (pod: Pick<LabPod, 'name'>): string => `pod-${pod.name}`;
 
 export const spine: Router = {
   name: 'spine',
@@ -149,6 +150,9 @@ export const pods: readonly LabPod[] = [
 
 /** Started, watched and deleted by the checks. */
 export const latePod: LabPod = { namespace: 'shop', name: 'late', node: 'node-b1', labels: { app: 'api' } };
+
+/** Asked for while the datastore is away, and refused. */
+export const earlyPod: LabPod = { namespace: 'shop', name: 'early', node: 'node-a1', labels: { app: 'api' } };
 
 /** Every pod listens on both. */
 export const ports = [8080, 9090] as const;

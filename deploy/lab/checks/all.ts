@@ -1,8 +1,9 @@
 // All groups of checks, in the order in which they run: what disturbs comes after what only looks.
 
 import type { Lab } from '../lab.ts';
-import { agentDeathChecks } from './agent-death.ts';
+import { agentDeathChecks, felixDeathChecks } from './agent-death.ts';
 import type { CheckGroup } from './check.ts';
+import { datastoreDeathChecks } from './datastore-death.ts';
 import { linkLossChecks } from './link-loss.ts';
 import { podEndChecks, podStartChecks } from './pod-life.ts';
 import { policyChecks } from './policy.ts';
@@ -17,6 +18,8 @@ export function allChecks(lab: Lab): readonly CheckGroup[] {
     policyChecks(lab),
     podStartChecks(lab, late),
     agentDeathChecks(lab),
+    felixDeathChecks(lab),
+    datastoreDeathChecks(lab),
     linkLossChecks(lab),
     podEndChecks(late),
   ];

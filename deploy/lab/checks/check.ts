@@ -37,3 +37,18 @@ export async function runCheck(check: Check): Promise<CheckResult> {
     return finish({ passed: false, seen: text.split('\n')[0] ?? '', details: text.split('\n').slice(1) });
   }
 }
+
+/** For several checks of one event: it happens when the first of them runs, and each looks at it from another side. */
+export function story<T>(
+  happen: () => Promise<T>,
+): (name: string, expected: string, judge: (told: T) => Seen) => Check {
+  let told: Promise<T> | undefined;
+  return (name, expected, judge) => ({
+    name,
+    expected,
+    run: async () => {
+      told ??= happen();
+      return judge(await told);
+    },
+  });
+}

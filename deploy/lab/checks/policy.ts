@@ -2,9 +2,11 @@
 
 import { type Lab, manifest, podOf } from '../lab.ts';
 import { twillctl } from '../nodes.ts';
-import { poll } from '../shell.ts';
+import type { Probe } from '../probe/client.ts';
+import type { Target } from '../probe/protocol.ts';
+import { sleep, waitFor } from '../shell.ts';
 import { pods, ports } from '../topology.ts';
-import type { Check, CheckGroup } from './check.ts';
+import type { Check, CheckGroup, Seen } from './check.ts';
 
 export const policyChecks = (lab: Lab): CheckGroup => ({
   title: 'Policy',
@@ -95,38 +97,31 @@ const closeCheck = (lab: Lab): Check => ({
 });
 
 /** Knocks all the while; the time is that of the first attempt that fared otherwise, counted from twillctl's start and end. */
-async function timeOfTurn(lab: Lab, command: readonly string[], wanted: boolean) {
+async function timeOfTurn(lab: Lab, command: readonly string[], wanted: boolean): Promise<Seen> {
   const { probe } = podOf(lab, 'runner');
-  await probe.watch({ address: podOf(lab, 'web').address, port: 9090 }, 4, 300);
-  const before = await poll(
-    async () =>
-      (await probe.connect([{ address: podOf(lab, 'web').address, port: 9090 }], 300))[0]?.connected !== wanted
-        ? true
-        : undefined,
-    { timeoutMs: 2000 },
-  );
+  const target = { address: podOf(lab, 'web').address, port: 9090 };
+  const how = wanted ? 'connects' : 'refused';
+  if (!(await connectsWithin(probe, target, !wanted, 2000))) return { passed: false, seen: `${how} before the change` };
+  await probe.watch(target, 4, 300);
   const began = Date.now();
   await twillctl(command);
   const ended = Date.now();
-  await poll(
-    async () =>
-      (await probe.connect([{ address: podOf(lab, 'web').address, port: 9090 }], 300))[0]?.connected === wanted
-        ? true
-        : undefined,
-    { timeoutMs: 5000 },
-  );
-  // An attempt that is to fail is known to have failed only after its timeout.
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await connectsWithin(probe, target, wanted, 5000);
+  // An attempt that fails is known to have failed only after its timeout.
+  await sleep(400);
   const { turns } = await probe.stopWatch();
-  const turn = turns.findLast((candidate) => candidate.connected === wanted);
-  const passed = before === true && turn !== undefined && turn.at > began && turns.at(-1) === turn;
-  const how = wanted ? 'connects' : 'refused';
+  const turn = turns.at(-1);
+  if (turn?.connected !== wanted) return { passed: false, seen: `never ${how} within 5 s` };
+  const ms = { sinceStart: Math.round(turn.at - began), sinceEnd: Math.round(turn.at - ended) };
   return {
-    passed,
-    seen: passed
-      ? `${how} ${(turn.at - began).toFixed(0)} ms after twillctl began, ${(turn.at - ended).toFixed(0)} after it ended`
-      : before !== true
-        ? `it ${wanted ? 'connected' : 'did not connect'} before`
-        : `never ${how} within 5 s`,
+    passed: ms.sinceStart > 0,
+    seen: `${how} after ${ms.sinceStart} ms, ${ms.sinceEnd} from twillctl's end`,
   };
 }
+
+/** Tries until an attempt fares as wanted; false when none did in time. */
+export const connectsWithin = (probe: Probe, target: Target, wanted: boolean, timeoutMs: number): Promise<boolean> =>
+  waitFor(async () => ((await probe.connect([target], 300))[0]?.connected === true) === wanted, {
+    timeoutMs,
+    everyMs: 10,
+  });
