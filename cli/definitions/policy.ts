@@ -24,4 +24,8 @@ export function definePolicyCommands(program: Command, world: World): void {
     .option('-R, --recursive', 'process the directory given with -f recursively')
     .option('-o, --output <format>', 'text, json or yaml')
     .action(async (options) => (await import('../commands/policy-test.ts')).runPolicyTests(options, world));
+  withGlobals(withFiles(policy.command('lint')))
+    .description('List what is probably not meant: unreachable and redundant rules, empty selections, open doors.')
+    .option('-o, --output <format>', 'text, json or yaml')
+    .action(async (options) => (await import('../commands/policy-lint.ts')).runPolicyLint(options, world));
 }

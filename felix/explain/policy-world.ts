@@ -18,7 +18,8 @@ import { familyOf } from '../../net/address.ts';
 import { parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
 import { decode } from '../calc/decode.ts';
 import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
-import { type AnyPolicy, policyInput } from '../calc/inputs.ts';
+import { type AnyPolicy, hostEndpointSource, networkSetSource, policyInput, workloadSource } from '../calc/inputs.ts';
+import type { SourceInput } from '../calc/ip-sets.ts';
 import type { CalcRule } from '../calc/output.ts';
 import type { PlacedPolicy } from '../calc/tiers.ts';
 import { commonAddresses, type End, type EndResult, findEnd, labelsOf } from './ends.ts';
@@ -51,6 +52,11 @@ export interface NotApplying {
   readonly reason: string;
 }
 
+/** Something with labels: an endpoint, or a network set. */
+export interface LabelledSource extends SourceInput {
+  readonly isEndpoint: boolean;
+}
+
 export class PolicyWorld {
   readonly #entries: readonly RawUpdate[];
   readonly #workloads: WorkloadEndpoint[] = [];
@@ -58,9 +64,11 @@ export class PolicyWorld {
   readonly #nodes: Node[] = [];
   readonly #profiles = new Map<string, Profile>();
   readonly #policies: { readonly policy: AnyPolicy; readonly place: PlacedPolicy }[] = [];
+  readonly #sources: LabelledSource[] = [];
+  readonly #tiers = new Set<string>();
+  readonly #faults = new Map<string, readonly Fault[]>();
   readonly #extra: RawUpdate[] = [];
   readonly #focus = new Set<string>();
-  readonly faults = new Map<string, readonly Fault[]>();
   #graph: CalcGraph | undefined;
   #picture = new Picture();
 
@@ -70,6 +78,7 @@ export class PolicyWorld {
       // All as local: endpoints of other nodes would come without their names.
       const decoded = decode(entry, () => true);
       if (decoded?.resource) this.#take(decoded.resource);
+      if (decoded && decoded.faults.length > 0) this.#faults.set(entry.key, decoded.faults);
     }
   }
 
@@ -82,9 +91,18 @@ export class PolicyWorld {
     switch (resource.kind) {
       case 'WorkloadEndpoint':
         this.#workloads.push(resource);
+        this.#sources.push({ ...workloadSource(resource), isEndpoint: true });
         return;
       case 'HostEndpoint':
         this.#hostEndpoints.push(resource);
+        this.#sources.push({ ...hostEndpointSource(resource), isEndpoint: true });
+        return;
+      case 'NetworkSet':
+      case 'GlobalNetworkSet':
+        this.#sources.push({ ...networkSetSource(resource), isEndpoint: false });
+        return;
+      case 'Tier':
+        this.#tiers.add(resource.metadata.name);
         return;
       case 'Node':
         this.#nodes.push(resource);
@@ -109,8 +127,18 @@ export class PolicyWorld {
     return this.#policies;
   }
 
-  get workloads(): readonly WorkloadEndpoint[] {
-    return this.#workloads;
+  /** Everything that selectors can select. */
+  get sources(): readonly LabelledSource[] {
+    return this.#sources;
+  }
+
+  get tiers(): ReadonlySet<string> {
+    return this.#tiers;
+  }
+
+  /** Resources that are not valid, by key. */
+  get faults(): ReadonlyMap<string, readonly Fault[]> {
+    return this.#faults;
   }
 
   get profiles(): ReadonlyMap<string, Profile> {
@@ -219,8 +247,6 @@ export class PolicyWorld {
     graph.onInSync();
     this.#picture = new Picture();
     this.#picture.apply(graph.flush());
-    this.faults.clear();
-    for (const [key, faults] of graph.faults) this.faults.set(key, faults);
     this.#graph = graph;
   }
 
