@@ -2,6 +2,7 @@
 // when it runs.
 
 import { Command, CommanderError } from 'commander';
+import { defineDatastoreCommands } from './definitions/datastore.ts';
 import { defineIpamCommands } from './definitions/ipam.ts';
 import { defineNodeCommands } from './definitions/node.ts';
 import { definePolicyCommands } from './definitions/policy.ts';
@@ -32,6 +33,7 @@ export function buildProgram(world: World): Command {
   defineResourceCommands(program, world);
   defineIpamCommands(program, world);
   defineNodeCommands(program, world);
+  defineDatastoreCommands(program, world);
   definePolicyCommands(program, world);
   withGlobals(program.command('version'))
     .description('Show the version of this program and of the cluster.')

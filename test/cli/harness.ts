@@ -11,6 +11,8 @@ export interface RunResult {
 
 export class Cli {
   readonly store: MemoryStore;
+  /** Further datastores, by their endpoints. */
+  readonly others = new Map<string, MemoryStore>();
   readonly files = new Map<string, string>();
   environment: Record<string, string> = {};
   interruption: Promise<void> = Promise.resolve();
@@ -59,7 +61,7 @@ export class Cli {
       },
       readStdin: () => stdin,
       readFile: (path) => this.files.get(path),
-      openStore: async () => keptOpen(this.store),
+      openStore: async ({ etcdEndpoints }) => keptOpen(this.others.get(etcdEndpoints) ?? this.store),
       interrupted: () => this.interruption,
       runEditor: (_editor, file) => this.edit(file),
       author: this.author,

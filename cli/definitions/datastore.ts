@@ -1,0 +1,52 @@
+// Commands about the datastore itself.
+
+import type { Command } from 'commander';
+import { CommandError, type World } from '../world.ts';
+import { withGlobals } from './shared.ts';
+
+export function defineDatastoreCommands(program: Command, world: World): void {
+  const datastore = program.command('datastore').description('The datastore itself.');
+  withGlobals(datastore.command('status'))
+    .description('Show the server, its size, whether it is locked, and how many resources it has.')
+    .action(async (options) => (await import('../commands/datastore.ts')).runDatastoreStatus(options, world));
+  withGlobals(datastore.command('backup'))
+    .description('Write everything below /calico, as of one revision, to a file or standard output.')
+    .argument('[file]', 'must not exist yet; "-" for standard output')
+    .action(async (file: string | undefined, options) =>
+      (await import('../commands/datastore.ts')).runBackup(file, options, world),
+    );
+  withGlobals(datastore.command('restore'))
+    .description('Write a backup into an empty datastore.')
+    .argument('<file>', '"-" for standard input')
+    .option('--force', 'remove first what the datastore has')
+    .action(async (file: string, options) =>
+      (await import('../commands/datastore.ts')).runRestore(file, options, world),
+    );
+  defineMigration(datastore, world);
+}
+
+function defineMigration(datastore: Command, world: World): void {
+  const migrate = datastore.command('migrate').description('Move the data to another datastore.');
+  withGlobals(migrate.command('lock'))
+    .description('Lock the datastore: agents leave the kernel as it is, and no addresses are assigned.')
+    .action(async (options) => (await import('../commands/datastore.ts')).runLock(true, options, world));
+  withGlobals(migrate.command('unlock'))
+    .description('Unlock the datastore.')
+    .action(async (options) => (await import('../commands/datastore.ts')).runLock(false, options, world));
+  withGlobals(migrate.command('export'))
+    .description('Write everything to standard output.')
+    .action(async (options) => (await import('../commands/datastore.ts')).runBackup(undefined, options, world));
+  withGlobals(migrate.command('import'))
+    .description('Read what export wrote into an empty datastore.')
+    .option('-f, --filename <file>', 'the file, or "-" for standard input')
+    .option('--force', 'remove first what the datastore has')
+    .action(async (options) => {
+      if (!options.filename) throw new CommandError('import needs a file: -f FILE');
+      await (await import('../commands/datastore.ts')).runRestore(options.filename, options, world);
+    });
+  withGlobals(migrate.command('copy'))
+    .description('Lock this datastore, copy everything to another one, compare, and unlock that one.')
+    .requiredOption('--to <urls>', 'endpoints of the other datastore')
+    .option('--force', 'remove first what the other datastore has')
+    .action(async (options) => (await import('../commands/datastore.ts')).runCopy(options, world));
+}
