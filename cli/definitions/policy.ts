@@ -28,4 +28,13 @@ export function definePolicyCommands(program: Command, world: World): void {
     .description('List what is probably not meant: unreachable and redundant rules, empty selections, open doors.')
     .option('-o, --output <format>', 'text, json or yaml')
     .action(async (options) => (await import('../commands/policy-lint.ts')).runPolicyLint(options, world));
+  withGlobals(policy.command('hits'))
+    .description('Show how often each rule has matched, on all nodes.')
+    .argument('[name]', 'only this policy: name, namespace/name or kind/namespace/name')
+    .option('--unused', 'only rules that have never matched')
+    .option('--redis-url <url>', 'where the nodes report, when it is not the datastore (or REDIS_URL)')
+    .option('-o, --output <format>', 'table, json or yaml')
+    .action(async (name: string | undefined, options) =>
+      (await import('../commands/policy-hits.ts')).runPolicyHits(name, options, world),
+    );
 }

@@ -125,3 +125,75 @@ spec: {orchestrator: k8s, node: n1, pod: web, endpoint: eth0, interfaceName: cal
     );
   });
 });
+
+describe('twillctl policy hits', () => {
+  const hit = (origin: string, packets: number, more: Readonly<Record<string, unknown>> = {}) => ({
+    owner: 'NetworkPolicy/shop/web',
+    kind: 'policy',
+    direction: 'ingress',
+    origin,
+    action: 'allow',
+    staged: false,
+    packets,
+    bytes: packets * 60,
+    ...more,
+  });
+
+  it('sums the counters of all nodes', async () => {
+    const cli = await Cli.start();
+    assert.match((await cli.run('policy hits')).err, /no node reports/);
+    const { openEphemeral } = await import('../../datastore/ephemeral.ts');
+    const ephemeral = await openEphemeral({ store: cli.store });
+    const others = [{ name: 'ingress/default-action/default', packets: 3, bytes: 180 }];
+    await ephemeral.publish(
+      'hits',
+      'a',
+      JSON.stringify({ rules: [hit('ingress[10]', 1), hit('ingress[9]', 0)], others }),
+      30,
+    );
+    await ephemeral.publish(
+      'hits',
+      'b',
+      JSON.stringify({
+        rules: [hit('ingress[10]', 4), hit('egress[0]', 2, { owner: 'kns.shop', kind: 'profile' })],
+        others: [],
+      }),
+      30,
+    );
+    const { out } = await cli.run('policy hits');
+    assert.deepEqual(
+      out.split('\n').map((line) => line.split(/ {2,}/).join('|')),
+      [
+        'POLICY|RULE|ACTION|PACKETS|BYTES|NODES',
+        'NetworkPolicy/shop/web|ingress[9]|allow|0|0|1',
+        'NetworkPolicy/shop/web|ingress[10]|allow|5|300|2',
+        'profile/kns.shop|egress[0]|allow|2|120|1',
+        'ingress/default-action/default|deny|3|180|1',
+        '',
+      ],
+    );
+    assert.equal(JSON.parse((await cli.run('policy hits web -o json')).out).length, 2);
+    assert.equal(JSON.parse((await cli.run('policy hits --unused -o json')).out).length, 1);
+    await ephemeral.close();
+  });
+});
+
+describe('twillctl policy lint', () => {
+  it('lists findings, and ends with 1 when there are errors', async () => {
+    const cli = await Cli.start();
+    const fine = await cli.run('policy lint -f -', policies);
+    assert.deepEqual(fine, { code: 0, out: '0 errors, 0 warnings\n', err: '' });
+    const open = policies.replace('{action: Deny, source', '{action: Deny}\n  - {action: Deny, source');
+    const { code, out } = await cli.run('policy lint -f -', open);
+    assert.equal(code, 1);
+    assert.match(
+      out,
+      /^warning {2}NetworkPolicy\/shop\/web ingress\[1\]: ingress\[0\] does the same for all that it matches\n/,
+    );
+    assert.match(
+      out,
+      /\nerror {4}NetworkPolicy\/shop\/web ingress\[2\]: is never reached: ingress\[0\] decides first \(deny\)\n/,
+    );
+    assert.match(out, /\n1 errors, 1 warnings\n$/);
+  });
+});

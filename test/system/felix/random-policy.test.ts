@@ -17,7 +17,7 @@ import type { Probe, ProbeRequest } from './prober.ts';
 import { ports, RandomWorld } from './random-world.ts';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
-const rounds = Number(process.env['ROUNDS'] ?? 25);
+const rounds = Number(process.env['ROUNDS'] ?? 12);
 const CELLS_PER_ROUND = 240;
 const PINGS_PER_ROUND = 10;
 const outside = ['192.0.2.9', '2001:db8::9'];
