@@ -1,21 +1,19 @@
 // ADD: an address, an endpoint in the datastore, a link, and policy in the kernel before the runtime hears of it.
 //
-//     check ──► assign: block + handle + WorkloadEndpoint in one transaction ──► link, the pod's side down
-//                 │                                          result ◄── pod's side up ◄── Felix has it in the kernel
-//                 └── whatever fails from here on: the link goes, the address and the endpoint go
+//     check ─┬─► assign: block + handle + WorkloadEndpoint in one transaction ─┬─► addresses ──► Felix has it in the kernel
+//            └─► link, the pod's side down ──────────────────────────────────┘     result ◄── pod's side up ◄──┘
+//
+// Whatever fails on the way: the link goes, the address and the endpoint go.
 
 import { randomBytes } from 'node:crypto';
-import { handleKey } from '../datastore/model/index.ts';
-import type { AssignResult } from '../ipam/allocator.ts';
 import { formatMac, parseMac } from '../linux/netlink/link.ts';
 import type { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { type Address, type Family, familyOf, formatAddress } from '../net/address.ts';
 import { formatPrefix, hostPrefix } from '../net/prefix.ts';
-import { type Attachment, type NetworkConfiguration, requestedAddresses } from './config.ts';
+import { assign } from './assign.ts';
+import type { Attachment, NetworkConfiguration } from './config.ts';
 import type { CniContext } from './context.ts';
-import { decodeEndpoint, encodeEndpoint } from './endpoint.ts';
 import { CniError } from './errors.ts';
-import { attachmentAttributes } from './gc.ts';
 import type { CniRequest } from './protocol.ts';
 import { type CniResult, formatResult } from './result.ts';
 import { readTarget, type Target } from './target.ts';
@@ -30,6 +28,7 @@ import {
   PodNetns,
   prepareHost,
   removeLink,
+  removeStale,
   setPodSwitches,
   uplinkMtu,
 } from './wiring.ts';
@@ -63,16 +62,9 @@ async function addInTurn(context: CniContext, job: Job): Promise<string> {
         const problem = `an interface ${job.plan.ifname} is in the namespace ${job.plan.netns} already`;
         throw new CniError('interfaceExists', problem);
       }
-      const assigned = await assign(context, job);
-      try {
-        build(context, job, pod, inside, assigned.addresses);
-        await awaitPolicy(context, job, assigned.revision);
-        openPod(inside, job.plan, familiesOf(assigned.addresses));
-      } catch (error) {
-        await undo(context, job);
-        throw error;
-      }
-      return formatResult(resultOf(job, assigned.addresses), job.configuration.cniVersion);
+      await removeStale(context.host, job.plan);
+      const addresses = await attach(context, job, pod, inside);
+      return formatResult(resultOf(job, addresses), job.configuration.cniVersion);
     } finally {
       inside.close();
     }
@@ -81,45 +73,47 @@ async function addInTurn(context: CniContext, job: Job): Promise<string> {
   }
 }
 
-async function assign(context: CniContext, job: Job): Promise<AssignResult & { kind: 'assigned' }> {
-  const { store, allocator, nodeName } = context;
-  const { attachment, configuration, identity, handle } = job;
-  const [previousEntry, handleEntry] = await Promise.all([store.get(job.endpointKey), store.get(handleKey(handle))]);
-  // What an ADD left that nobody cleaned up after.
-  if (handleEntry) await allocator.releaseByHandle(handle);
-  const previous = decodeEndpoint(previousEntry);
-  const result = await allocator.assign({
-    handle,
-    count: { 4: configuration.assignIpv4 ? 1 : 0, 6: configuration.assignIpv6 ? 1 : 0 },
-    addresses: requestedAddresses(attachment, configuration),
-    ...(configuration.pools && { pools: configuration.pools }),
-    attributes: {
-      node: nodeName,
-      ...(attachment.pod && { pod: attachment.pod.name, namespace: attachment.pod.namespace }),
-      [attachmentAttributes.network]: configuration.name,
-      [attachmentAttributes.containerId]: attachment.containerId,
-      [attachmentAttributes.ifname]: attachment.ifname,
-      timestamp: new Date().toISOString(),
-    },
-    also: (addresses) => {
-      const facts = { attachment, configuration, identity, nodeName, mac: job.plan.mac, addresses, previous };
-      const value = encodeEndpoint({ ...facts, now: Date.now() });
-      return {
-        compare: [{ key: job.endpointKey, target: 'modRevision', is: previousEntry?.modRevision ?? 0 }],
-        then: [{ kind: 'put', key: job.endpointKey, value }],
-      };
-    },
-  });
-  if (result.kind === 'assigned') return result;
-  throw new CniError(result.reason === 'conflict' ? 'tryAgainLater' : 'noAddress', result.message);
+async function attach(context: CniContext, job: Job, pod: PodNetns, inside: Rtnetlink): Promise<readonly Address[]> {
+  const laps = [performance.now()];
+  const lap = (): void => void laps.push(performance.now());
+  // The datastore works while we make the link: it needs no address yet.
+  const assigning = assign(context, job, job.plan.mac);
+  const [assigned, linked] = await Promise.allSettled([assigning, makeLink(context, job, pod)]);
+  lap();
+  if (assigned.status === 'rejected') {
+    await undoLink(context, job);
+    throw assigned.reason;
+  }
+  const { addresses, revision } = assigned.value;
+  try {
+    if (linked.status === 'rejected') throw linked.reason;
+    const families = familiesOf(addresses);
+    prepareHost(context.host, families.includes(6));
+    const { allowIpForwarding } = job.configuration;
+    setPodSwitches(pod, job.plan.ifname, { ipv6: families.includes(6), allowIpForwarding });
+    addAddresses(inside, job.plan, addresses);
+    lap();
+    await awaitPolicy(context, job, revision);
+    lap();
+    openPod(inside, job.plan, families);
+    lap();
+    logLaps(context, job, laps);
+    return addresses;
+  } catch (error) {
+    await undo(context, job);
+    throw error;
+  }
 }
 
-function build(context: CniContext, job: Job, pod: PodNetns, inside: Rtnetlink, addresses: readonly Address[]): void {
-  const ipv6 = familiesOf(addresses).includes(6);
-  prepareHost(context.host, ipv6);
+/** A promise, although nothing in it waits: a failure must not keep the assignment from being undone. */
+async function makeLink(context: CniContext, job: Job, pod: PodNetns): Promise<void> {
   createLink(context.host, pod, job.plan);
-  setPodSwitches(pod, job.plan.ifname, { ipv6, allowIpForwarding: job.configuration.allowIpForwarding });
-  addAddresses(inside, job.plan, addresses);
+}
+
+function logLaps(context: CniContext, job: Job, laps: readonly number[]): void {
+  const times = laps.slice(1).map((end, i) => Math.round((end - (laps[i] ?? end)) * 10) / 10);
+  const [assignAndLinkMs, addressMs, policyMs, openMs] = times;
+  context.log.debug({ endpoint: job.endpointId, assignAndLinkMs, addressMs, policyMs, openMs }, 'pod attached');
 }
 
 const familiesOf = (addresses: readonly Address[]): Family[] => [...new Set(addresses.map(familyOf))];
@@ -135,13 +129,24 @@ async function awaitPolicy(context: CniContext, job: Job, revision: number): Pro
   }
 }
 
-/** Never throws: the first error is the one to report, and DEL repeats all of this. */
+/** Neither of the two throws: the first error is the one to report, and DEL repeats all of this. */
 async function undo(context: CniContext, job: Job): Promise<void> {
+  await undoLink(context, job);
   try {
-    removeLink(context.host, job.plan.hostInterface, job.plan.mark);
     await context.allocator.releaseByHandle(job.handle, [{ kind: 'delete', key: job.endpointKey }]);
   } catch (error) {
     context.log.warn({ err: error, endpoint: job.identity.name }, 'a failed ADD was not cleaned up; DEL will');
+  }
+}
+
+async function undoLink(context: CniContext, job: Job): Promise<void> {
+  try {
+    await removeLink(context.host, job.plan.hostInterface, job.plan.mark);
+  } catch (error) {
+    context.log.warn(
+      { err: error, endpoint: job.identity.name },
+      'the link of a failed ADD is left; DEL will remove it',
+    );
   }
 }
 

@@ -16,8 +16,10 @@ export async function del(context: CniContext, request: CniRequest): Promise<str
 /** Takes away all that ADD made. To be called in the attachment's turn. */
 export async function detach(context: CniContext, target: Target): Promise<void> {
   const { endpointKey: key, identity, attachment } = target;
-  removeLink(context.host, identity.hostInterface, target.mark);
-  const entry = await context.store.get(key);
+  const [entry] = await Promise.all([
+    context.store.get(key),
+    removeLink(context.host, identity.hostInterface, target.mark),
+  ]);
   const owner = decodeEndpoint(entry)?.spec.containerID ?? attachment.containerId;
   // A new container of the same pod may own the endpoint by now; then only the old address goes.
   const isOurs = entry !== undefined && owner === attachment.containerId;

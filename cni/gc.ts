@@ -8,6 +8,7 @@ import {
   parseBlock,
   partsOfAffinityKey,
 } from '../datastore/model/index.ts';
+import { attachmentAttributes } from './assign.ts';
 import { type Attachment, type ContainerInterface, readConfiguration } from './config.ts';
 import type { CniContext } from './context.ts';
 import { detach } from './del.ts';
@@ -16,9 +17,6 @@ import { linkMark, parseLinkMark } from './identity.ts';
 import type { CniRequest } from './protocol.ts';
 import { targetOf } from './target.ts';
 import { removeLink } from './wiring.ts';
-
-/** Keys of an allocation's attributes, beside Calico's `pod`, `namespace`, `node` and `timestamp`. */
-export const attachmentAttributes = { network: 'network', containerId: 'container', ifname: 'interface' } as const;
 
 export async function collectGarbage(context: CniContext, request: CniRequest): Promise<string> {
   const configuration = readConfiguration(request.stdin);
@@ -39,7 +37,7 @@ export async function collectGarbage(context: CniContext, request: CniRequest): 
       const target = targetOf(configuration, attachment, context.nodeName);
       await context.inTurn(target.endpointKey, () => detach(context, target));
       for (const [link, owner] of links) {
-        if (keyOf(owner) === keyOf(attachment)) removeLink(context.host, link, linkMark(network, owner));
+        if (keyOf(owner) === keyOf(attachment)) await removeLink(context.host, link, linkMark(network, owner));
       }
       context.log.info(
         { containerId: attachment.containerId, ifname: attachment.ifname },

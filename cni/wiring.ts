@@ -106,7 +106,6 @@ export function prepareHost(host: Rtnetlink, ipv6: boolean): void {
  * in the kernel, so that not even an agent that never got that far leaves a way open.
  */
 export function createLink(host: Rtnetlink, pod: PodNetns, plan: LinkPlan): void {
-  removeStale(host, plan);
   try {
     host.run(
       createVeth({
@@ -127,14 +126,14 @@ export function createLink(host: Rtnetlink, pod: PodNetns, plan: LinkPlan): void
 }
 
 /** A link of our name that an earlier pod of the same name left. One that is not ours is not touched. */
-function removeStale(host: Rtnetlink, plan: LinkPlan): void {
+export async function removeStale(host: Rtnetlink, plan: LinkPlan): Promise<void> {
   const stale = host.link(plan.hostInterface);
   if (!stale) return;
   if (stale.kind !== 'veth' || stale.mac !== hostMac) {
     const problem = `an interface ${plan.hostInterface} is there already, and not of our making`;
     throw new CniError('interfaceExists', problem, 'remove or rename it');
   }
-  host.runUnless(deleteLink(stale.index), 'ENODEV');
+  await host.runInThreadUnless(deleteLink(stale.index), 'ENODEV');
 }
 
 function prepareHostSide(host: Rtnetlink, link: Link): void {
@@ -214,10 +213,13 @@ export function setPodSwitches(pod: PodNetns, ifname: string, { ipv6, allowIpFor
   );
 }
 
-/** Removes the host side, and the pod's with it, when it bears this mark. False when there was none. */
-export function removeLink(host: Rtnetlink, hostInterface: string, mark: string): boolean {
+/**
+ * Removes the host side, and the pod's with it, when it bears this mark. False when there was none. The kernel takes 20 ms
+ * for it, during which other requests go on.
+ */
+export async function removeLink(host: Rtnetlink, hostInterface: string, mark: string): Promise<boolean> {
   const link = host.link(hostInterface);
-  return link?.alias === mark && host.runUnless(deleteLink(link.index), 'ENODEV');
+  return link?.alias === mark && host.runInThreadUnless(deleteLink(link.index), 'ENODEV');
 }
 
 /** Takes the gateway's host route away again. */

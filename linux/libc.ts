@@ -74,6 +74,20 @@ export const listen = (fd: number, backlog: number): void => {
 export const send = (fd: number, bytes: Uint8Array): number =>
   call('send', () => native.send(fd, bytes, bytes.length, 0));
 
+/**
+ * As send(), in one of koffi's threads: for netlink requests during which the kernel sleeps. The thread is in the namespace
+ * of the process; the socket is in its own.
+ */
+export const sendInThread = (fd: number, bytes: Uint8Array): Promise<number> =>
+  new Promise((resolve, reject) => {
+    native.send.async(fd, bytes, bytes.length, 0, (error: unknown, sent: unknown) => {
+      if (error) reject(new LinuxError('EIO', 'send', String(error)));
+      // Nothing but a full buffer makes a send to the kernel fail, and the errno of another thread is not ours to read.
+      else if (Number(sent) < 0) reject(new LinuxError('ENOBUFS', 'send'));
+      else resolve(Number(sent));
+    });
+  });
+
 /** Bytes received. With MSG_TRUNC in the flags, the datagram's whole length, which may be more than fitted. */
 export const recv = (fd: number, into: Uint8Array, flags = 0): number =>
   call('recv', () => native.recv(fd, into, into.length, flags));

@@ -20,9 +20,11 @@ export class Rtnetlink {
   readonly socket: NetlinkSocket;
   /** For dumps that let the event loop turn: requests in between must not mix with their answers. */
   readonly #dumpSocket: NetlinkSocket;
+  readonly #options: { readonly netns?: NetnsRef };
   #lastSlicedDump: Promise<unknown> = Promise.resolve();
 
   constructor(options: { readonly netns?: NetnsRef } = {}) {
+    this.#options = options;
     this.socket = new NetlinkSocket(options);
     this.#dumpSocket = new NetlinkSocket(options);
   }
@@ -43,6 +45,23 @@ export class Rtnetlink {
     if (!failure) return true;
     if (hasCode(failure.error, ...codes)) return false;
     throw failure.error;
+  }
+
+  /**
+   * As runUnless(), without holding up the event loop: for requests that make the kernel wait, as deleting a link does.
+   * Several run at the same time. A namespace given by descriptor must still be open.
+   */
+  async runInThreadUnless(request: NetlinkRequest, ...codes: readonly string[]): Promise<boolean> {
+    const socket = new NetlinkSocket(this.#options);
+    try {
+      await socket.runInThread(request);
+      return true;
+    } catch (error) {
+      if (hasCode(error, ...codes)) return false;
+      throw error;
+    } finally {
+      socket.close();
+    }
   }
 
   links(): Link[] {

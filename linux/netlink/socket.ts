@@ -5,7 +5,18 @@
 // when that arrives. All of it is synchronous: 512 routes take about a millisecond.
 
 import { errnoName, LinuxError } from '../errors.ts';
-import { AF_NETLINK, bind, close, recv, SOCK_RAW, SOL_SOCKET, send, setsockopt, socket } from '../libc.ts';
+import {
+  AF_NETLINK,
+  bind,
+  close,
+  recv,
+  SOCK_RAW,
+  SOL_SOCKET,
+  send,
+  sendInThread,
+  setsockopt,
+  socket,
+} from '../libc.ts';
 import { insideNetns, type NetnsRef } from '../netns.ts';
 import { netlinkAddress } from '../sockaddr.ts';
 import {
@@ -97,6 +108,28 @@ export class NetlinkSocket {
   run(request: NetlinkRequest): void {
     const [failure] = this.execute([request]);
     if (failure) throw failure.error;
+  }
+
+  /**
+   * As run(), without holding up the event loop: for requests that make the kernel wait, such as deleting a link (20 ms).
+   * The socket must not be used until it is done.
+   */
+  async runInThread(request: NetlinkRequest): Promise<void> {
+    const sequence = this.#takeSequences(1);
+    this.#writer.clear();
+    this.#writer.begin(request.type, request.flags | NLM_F_REQUEST | NLM_F_ACK, sequence);
+    request.write(this.#writer);
+    this.#writer.finish();
+    await sendInThread(this.#fd, this.#writer.written());
+    // The answer is there already.
+    for (;;) {
+      for (const message of this.#receive()) {
+        if (message.type !== NLMSG_ERROR || message.sequence !== sequence) continue;
+        const error = parseError(message, request.describe());
+        if (error) throw error;
+        return;
+      }
+    }
   }
 
   /** Asks for one object and returns the answer's payload, valid until the next call; throws when there is none. */
