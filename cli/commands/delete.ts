@@ -1,10 +1,11 @@
 // delete: resources by kind and name, or those that files name.
 
 import type { Kind } from '../../datastore/model/index.ts';
-import { NotFoundError } from '../../datastore/resources.ts';
+import { NotFoundError, type Resources } from '../../datastore/resources.ts';
 import { identifyManifests } from '../checked.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
+import { emptyPool } from '../pool-removal.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 import { dryRunOf } from './dry-run.ts';
@@ -43,7 +44,8 @@ export async function runDelete(
     const resources = options.dryRun ? dryRunOf(real) : real;
     const outcome = await inOrder(targets, async ({ kind, name, namespace, resourceVersion }) => {
       try {
-        await resources.delete(kind, name, namespace, resourceVersion);
+        if (kind === 'IPPool' && !options.dryRun) await emptyBefore(resources, name, world);
+        await resources.delete(kind, name, namespace, kind === 'IPPool' ? undefined : resourceVersion);
         if (options.dryRun)
           world.out(`${kind} ${namespace === undefined ? '' : `${namespace}/`}${name} would be deleted\n`);
       } catch (error) {
@@ -57,6 +59,13 @@ export async function runDelete(
       world,
     );
   });
+}
+
+async function emptyBefore(resources: Resources, name: string, world: World): Promise<void> {
+  const { addressesInUse } = await emptyPool(resources, name);
+  if (addressesInUse > 0) {
+    world.err(`IPPool ${name}: ${addressesInUse} of its addresses are in use; they stay so until their pods go\n`);
+  }
 }
 
 async function deleteTargets(

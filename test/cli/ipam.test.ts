@@ -117,6 +117,19 @@ describe('twillctl ipam', () => {
     assert.match((await cli.run('ipam configure')).err, /at least one configuration option/);
   });
 
+  it('deletes a pool with its empty blocks, and leaves what is in use to its pods', async () => {
+    const { cli, allocator } = await filled();
+    const inUse = await cli.run('delete pool main');
+    assert.equal(inUse.out, "Successfully deleted 1 'IPPool' resource(s)\n");
+    assert.equal(inUse.err, 'IPPool main: 2 of its addresses are in use; they stay so until their pods go\n');
+    assert.equal((await cli.store.list('/calico/ipam/v2/assignment/')).entries.length, 1);
+    await cli.run('apply -f -', manifests);
+    await allocator.releaseByHandle('k8s-pod-network.a');
+    await allocator.releaseByHandle('k8s-pod-network.b');
+    assert.deepEqual((await cli.run('delete pool main')).err, '');
+    assert.equal((await cli.store.list('/calico/ipam/v2/')).entries.length, 0);
+  });
+
   it('splits a pool in one transaction, when the datastore is locked', async () => {
     const { cli } = await filled();
     assert.match((await cli.run('ipam split 4 --name main')).err, /datastore is not locked/);
