@@ -134,13 +134,14 @@ class Feed {
   #apply(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { settings, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
+    const { settings, drain, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
     this.#report([...this.#collector.problems(), ...problems]);
     // A node that has lost its resource keeps what it has: whoever deletes a Node stops its agent too.
     if (!settings) return;
     const first = this.settings === undefined;
     this.settings = settings;
     this.#log[first ? 'info' : 'debug']({ settings: describeSettings(settings) }, 'settings');
+    this.#speaker.drain(drain);
     this.#speaker.configure(settings);
   }
 

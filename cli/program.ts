@@ -2,6 +2,7 @@
 // when it runs.
 
 import { Command, CommanderError } from 'commander';
+import { defineBgpCommands } from './definitions/bgp.ts';
 import { defineDatastoreCommands } from './definitions/datastore.ts';
 import { defineIpamCommands } from './definitions/ipam.ts';
 import { defineNodeCommands } from './definitions/node.ts';
@@ -33,6 +34,7 @@ export function buildProgram(world: World): Command {
   defineResourceCommands(program, world);
   defineIpamCommands(program, world);
   defineNodeCommands(program, world);
+  defineBgpCommands(program, world);
   defineDatastoreCommands(program, world);
   definePolicyCommands(program, world);
   withGlobals(program.command('version'))

@@ -9,7 +9,7 @@ import { type BGPPeer, parseDurationMs, parsePeerIp } from '../../datastore/mode
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
 import { prefixContains } from '../../net/prefix.ts';
 import type { FilterRule, PeerSettings } from '../settings.ts';
-import { bfdAnnotation, parseBfd } from './bfd.ts';
+import { bfdAnnotation, parseBfd } from './annotations.ts';
 import { peerFilters, sorted } from './filters.ts';
 import { addressOfFamily, type NodeFacts, nodeSelector } from './node-facts.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';

@@ -9,6 +9,7 @@
 import { formatIpv4, type Ipv4 } from '../../net/address.ts';
 import { comparePrefixes, type Prefix, parsePrefix, prefixCovers } from '../../net/prefix.ts';
 import type { Community, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
+import { isDraining } from './annotations.ts';
 import { parseCommunity, poolExportRules } from './filters.ts';
 import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
@@ -26,6 +27,8 @@ const maxPaths = 16;
 export interface SettingsResult {
   /** Undefined: this node takes no part in BGP, or cannot yet. */
   readonly settings: SpeakerSettings | undefined;
+  /** Announce everything as about to go (RFC 8326). */
+  readonly drain: boolean;
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -33,7 +36,7 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
   const nodes = allNodeFacts(resources);
   const self = nodes.get(nodeName);
   if (!self || (self.address4 === undefined && self.address6 === undefined)) {
-    return { settings: undefined, problems: [nodeProblem(resources, nodeName)] };
+    return { settings: undefined, drain: false, problems: [nodeProblem(resources, nodeName)] };
   }
   const common = resources.configurations.get('default')?.spec;
   const { peers, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
@@ -54,7 +57,7 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     maxPaths,
     gracefulRestart: { restartTimeSec },
   };
-  return { settings, problems };
+  return { settings, drain: isDraining(resources.nodes.get(nodeName)), problems };
 }
 
 function nodeProblem(resources: BgpResources, nodeName: string): ConfigProblem {

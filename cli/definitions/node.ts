@@ -11,4 +11,18 @@ export function defineNodeCommands(program: Command, world: World): void {
     .option('--run-dir <directory>', 'where the agent’s sockets are (or TWILL_RUN_DIR)')
     .option('-o, --output <format>', 'table, json or yaml')
     .action(async (options) => (await import('../commands/node-status.ts')).runNodeStatus(options, world));
+  withGlobals(node.command('drain-bgp'))
+    .description(
+      'Move traffic away from a node before maintenance: its routes are announced as about to go (RFC 8326).',
+    )
+    .argument('<node>', 'name of the Node')
+    .action(async (name: string, options) =>
+      (await import('../commands/node-drain.ts')).runNodeDrain(name, true, options, world),
+    );
+  withGlobals(node.command('undrain-bgp'))
+    .description('End what drain-bgp began.')
+    .argument('<node>', 'name of the Node')
+    .action(async (name: string, options) =>
+      (await import('../commands/node-drain.ts')).runNodeDrain(name, false, options, world),
+    );
 }

@@ -349,6 +349,12 @@ describe('bgp settings from resources', () => {
     );
   });
 
+  it('drains when its Node says so', () => {
+    const drained: Given = ['Node', 'a', { bgp: { ipv4Address: '10.0.0.1/24' } }, {}, { 'twill.io/drain-bgp': 'true' }];
+    assert.equal(speakerSettings(collect('a', [drained]).resources(), 'a').drain, true);
+    assert.equal(speakerSettings(collect('a', threeNodes).resources(), 'a').drain, false);
+  });
+
   it('reports what cannot work: unknown AS, missing family, unreadable resource, missing node', () => {
     const { settings, problems } = settingsOf('a', [
       ...threeNodes,
@@ -437,7 +443,7 @@ function keyFor(kind: string, name: string): string {
   return affinityKey(nodeName, prefix);
 }
 
-function settingsOf(nodeName: string, given: readonly Given[]): SettingsResult {
+function settingsOf(nodeName: string, given: readonly Given[]): Pick<SettingsResult, 'settings' | 'problems'> {
   const collector = collect(nodeName, given);
   const { settings, problems } = speakerSettings(collector.resources(), nodeName);
   return { settings, problems: [...collector.problems(), ...problems] };

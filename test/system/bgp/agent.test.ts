@@ -2,7 +2,7 @@
 // answers its control API; killed with -9 it loses nothing, and while it is dead nothing changes.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { PeersReport, StatusReport, WhyReport } from '../../../bgp/status.ts';
 import { openStore } from '../../../datastore/etcd.ts';
@@ -143,6 +143,29 @@ describe('twill-node bgp', () => {
       [before],
     );
     for (const state of seen) assert.match(state.split(' | ')[1] ?? '', /via 10\.77\.0\.1/);
+  });
+
+  it('answers twillctl bgp and drains a node', async () => {
+    const twillctl = (...words: string[]): string =>
+      execFileSync(process.execPath, ['--import', 'tsx', 'cli/main.ts', ...words], {
+        encoding: 'utf8',
+        env: {
+          ...process.env,
+          TWILL_RUN_DIR: bench.directory,
+          ETCD_ENDPOINTS: `unix:${join(bench.directory, 'datastore.sock')}`,
+        },
+      });
+    assert.match(twillctl('bgp', 'peers'), /global:tor:10\.77\.0\.2 +10\.77\.0\.2 +64601 +Established/);
+    assert.match(twillctl('bgp', 'routes'), /\* +192\.0\.2\.0\/24 +10\.77\.0\.2 +global:tor:10\.77\.0\.2 +64601 i/);
+    assert.match(twillctl('bgp', 'routes', '--advertised', '10.77.0.2'), /10\.244\.0\.0\/26/);
+    const why = twillctl('bgp', 'why', '192.0.2.0/24');
+    assert.match(why, /\* from .*: best\n.*next hop 10\.77\.0\.2/);
+    assert.match(why, /✗ global:tor:10\.77\.0\.2: /);
+    const communities = (): string => bench.birdc('show', 'route', '10.244.0.0/26', 'all');
+    twillctl('node', 'drain-bgp', 'n1');
+    await until(() => communities().includes('(65535,0)'), communities);
+    twillctl('node', 'undrain-bgp', 'n1');
+    await until(() => !communities().includes('(65535,0)'), communities);
   });
 
   it('ended by SIGTERM, leaves its routes and says nothing to its peers', async () => {

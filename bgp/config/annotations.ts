@@ -1,9 +1,14 @@
-// BFD of a peer, as an annotation: "50ms x 3", an interval for both ways and the packets in a row that may be lost.
+// What Calico's resources have no field for, as annotations.
+//
+//     twill.io/bfd: 50ms x 3        on a BGPPeer, or on BGPConfiguration default for the mesh: an interval for both ways, and
+//                                   the packets in a row that may be lost
+//     twill.io/drain-bgp: "true"    on a Node: others shall send nothing more through it (RFC 8326)
 
-import { parseDurationMs } from '../../datastore/model/index.ts';
+import { type Node, parseDurationMs } from '../../datastore/model/index.ts';
 import type { BfdSettings } from '../settings.ts';
 
 export const bfdAnnotation = 'twill.io/bfd';
+export const drainAnnotation = 'twill.io/drain-bgp';
 
 /** Undefined when the text is not a setting. */
 export function parseBfd(text: string, multihop: boolean): BfdSettings | undefined {
@@ -15,3 +20,5 @@ export function parseBfd(text: string, multihop: boolean): BfdSettings | undefin
     return undefined;
   return { minTxMs: interval, minRxMs: interval, multiplier, multihop };
 }
+
+export const isDraining = (node: Node | undefined): boolean => node?.metadata.annotations?.[drainAnnotation] === 'true';
