@@ -96,6 +96,7 @@ etcd-client   etcdctl                   reads our keys as anybody's client would
 conntrack     conntrack                 shows the flows that a policy change cuts
 tcpdump       tcpdump                   sees what is on the wire
 openssl       openssl                   makes certificates for mutual TLS
+redis-server  redis-server              holds what is true only for a while
 LIST
 }
 
@@ -122,6 +123,7 @@ services_of() {
       bird2) echo bird ;;
       frr) echo frr ;;
       etcd-server) echo etcd ;;
+      redis-server) echo redis-server ;;
       nftables) echo nftables ;;
     esac
   done
