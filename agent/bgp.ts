@@ -6,7 +6,6 @@
 // Ending it, in whatever way, leaves the FIB as it is and tells no peer good-bye: they keep our routes until we are back
 // (RFC 4724), or until their restart timer ends.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BfdClient } from '../bgp/bfd/client.ts';
 import { BgpCollector } from '../bgp/config/collector.ts';
@@ -16,7 +15,8 @@ import { openFib } from '../bgp/fib.ts';
 import { bgpMetricsText } from '../bgp/metrics.ts';
 import type { SpeakerSettings } from '../bgp/settings.ts';
 import { Speaker } from '../bgp/speaker.ts';
-import type { PeersReport, RouteView, StatusReport } from '../bgp/status.ts';
+import type { PeerReport, PeersReport, RouteView, StatusReport } from '../bgp/status.ts';
+import { TcpDrops } from '../bgp/tcp-drops.ts';
 import { createTransport } from '../bgp/transport.ts';
 import { openStore } from '../datastore/etcd.ts';
 import type { KvError } from '../datastore/kv.ts';
@@ -26,10 +26,12 @@ import { parsePrefixOrAddress } from '../net/prefix.ts';
 import { ControlError, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { bgpSocket, type NodeOptions } from './options.ts';
+import { SecretFiles } from './secret-files.ts';
 import { onSupervisorGone } from './supervisor.ts';
 
 /** Changes that come together are taken together: a BGPPeer and its BGPFilter, the nodes of a new rack. */
 const settleMs = 20;
+const secretsPollMs = 2000;
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -56,7 +58,9 @@ export async function runBgp(options: NodeOptions): Promise<void> {
     failureDetector: bfd,
     log,
   });
-  const collector = new BgpCollector(options.nodeName, secretsIn(join(options.stateDir, 'secrets')));
+  const secrets = new SecretFiles(join(options.stateDir, 'secrets'));
+  const collector = new BgpCollector(options.nodeName, secrets.read);
+  const drops = new TcpDrops(clock);
   const feed = new Feed(options.nodeName, collector, speaker, log);
   const syncer = startSyncer({
     store,
@@ -67,33 +71,23 @@ export async function runBgp(options: NodeOptions): Promise<void> {
       onError: (error: KvError) => log.warn({ code: error.code, reason: error.message }, 'datastore does not answer'),
     },
   });
+  const secretsTimer = setInterval(() => secrets.haveChanged() && feed.refresh(), secretsPollMs);
   const server = await serveControl(
     bgpSocket(options),
-    controlRoutes({ node: options.nodeName, speaker, feed, syncer }),
+    controlRoutes({ node: options.nodeName, speaker, feed, syncer, drops }),
   );
   log.info({ node: options.nodeName }, 'bgp started');
 
   log.info({ why: await stopped }, 'stopping; routes stay as they are');
   server.close();
   server.closeAllConnections();
+  clearInterval(secretsTimer);
   feed.close();
+  drops.close();
   syncer.close();
   await bfd.close();
   await speaker.close({ abandon: true });
   await store.close();
-}
-
-/** Secrets as files, one folder each, as Kubernetes mounts them: <folder>/<name>/<key>. */
-function secretsIn(folder: string) {
-  return (name: string, key: string): string | undefined => {
-    if (![name, key].every((part) => /^[\w.-]+$/.test(part) && !/^\.+$/.test(part))) return undefined;
-    try {
-      // What an editor adds to the end is not part of a password.
-      return readFileSync(join(folder, name, key), 'utf8').replace(/\r?\n$/, '');
-    } catch {
-      return undefined;
-    }
-  };
 }
 
 /** From the resources to the speaker; nothing before the first complete picture. */
@@ -117,7 +111,7 @@ class Feed {
 
   onUpdates(updates: readonly SyncerUpdate[]): void {
     this.#collector.onUpdates(updates);
-    if (this.inSync) this.#timer ??= setTimeout(() => this.#apply(), settleMs);
+    this.refresh();
   }
 
   onStatus(status: SyncStatus): void {
@@ -125,6 +119,11 @@ class Feed {
     if (status !== 'in-sync') return;
     this.inSync = true;
     this.#apply();
+  }
+
+  /** Something beside the datastore has changed. */
+  refresh(): void {
+    if (this.inSync) this.#timer ??= setTimeout(() => this.#apply(), settleMs);
   }
 
   close(): void {
@@ -159,6 +158,7 @@ interface ControlSources {
   readonly speaker: Speaker;
   readonly feed: Feed;
   readonly syncer: Syncer;
+  readonly drops: TcpDrops;
 }
 
 function controlRoutes(sources: ControlSources): ControlRoutes {
@@ -197,7 +197,15 @@ function identity({ node, feed: { settings } }: ControlSources) {
 }
 
 function peersReport(sources: ControlSources): PeersReport {
-  return { ...identity(sources), peers: sources.speaker.peers() };
+  return { ...identity(sources), peers: sources.speaker.peers().map((peer) => withDrops(peer, sources)) };
+}
+
+/** A peer that does not answer may do so with the wrong key. */
+function withDrops(peer: PeerReport, { feed, drops }: ControlSources): PeerReport {
+  const waits = peer.state === 'Connect' || peer.state === 'Active';
+  const settings = waits ? feed.settings?.peers.find(({ name }) => name === peer.name) : undefined;
+  const reason = settings && drops.reasonFor(settings);
+  return reason === undefined ? peer : { ...peer, detail: [peer.detail, reason].filter(Boolean).join('; ') };
 }
 
 function statusReport(sources: ControlSources): StatusReport {

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PeersReport, StatusReport, WhyReport } from '../../../bgp/status.ts';
 import { openStore } from '../../../datastore/etcd.ts';
@@ -166,6 +167,21 @@ describe('twill-node bgp', () => {
     await until(() => communities().includes('(65535,0)'), communities);
     twillctl('node', 'undrain-bgp', 'n1');
     await until(() => !communities().includes('(65535,0)'), communities);
+  });
+
+  it('says that the peer’s key is another one, by the kernel’s counters', async () => {
+    mkdirSync(join(bench.directory, 'secrets', 'tor'), { recursive: true });
+    writeFileSync(join(bench.directory, 'secrets', 'tor', 'password'), 'not what BIRD has\n');
+    bench.file(
+      'bird.conf',
+      `log stderr all;\nprotocol device { scan time 1; }\n${bird.replace('graceful', 'password "right"; graceful')}`,
+    );
+    bench.birdc('configure');
+    const password = { secretKeyRef: { name: 'tor', key: 'password' } };
+    await put('BGPPeer', 'tor', { peerIP: '10.77.0.2', asNumber: 64601, password });
+    await eventually(async () => /TCP-MD5 key/.test((await peers()).peers[0]?.detail ?? ''), 30_000);
+    writeFileSync(join(bench.directory, 'secrets', 'tor', 'password'), 'right\n');
+    await eventually(isUp);
   });
 
   it('ended by SIGTERM, leaves its routes and says nothing to its peers', async () => {
