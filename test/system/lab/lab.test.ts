@@ -49,6 +49,9 @@ const foreignState = (): string =>
 describe('the lab', function () {
   this.timeout(120_000);
 
+  let foreign = '';
+  let printed = '';
+
   before(() => {
     spawnSync(lab, ['down']);
     spawnSync('ip', ['netns', 'delete', host]);
@@ -57,6 +60,7 @@ describe('the lab', function () {
     shell(`ip -n ${host} route add 10.50.7.0/24 dev d0 && ip -n ${host} route add blackhole 10.60.0.0/16`);
     const table = 'table inet twill { chain mine { type filter hook input priority 0; counter accept; }; }';
     shell(`nsenter --net=/run/netns/${host} nft '${table}'`);
+    foreign = foreignState();
   });
 
   after(() => {
@@ -74,18 +78,60 @@ describe('the lab', function () {
     ok(existsSync('/run/twill-lab'));
   });
 
-  it('passes every check then, and removes what both runs made', async () => {
-    const before = foreignState();
-    const run = startLab('up');
+  it('passes every check then, and stays up with --keep', async () => {
+    const run = startLab('up', '--keep');
     const [code] = await once(run.child, 'exit');
-    const lines = run.output().trimEnd().split('\n');
-    ok(run.output().includes('Removed what an earlier run left'), run.output());
-    ok(/^[1-9]\d* passed, 0 failed$/.test(lines.at(-1) ?? ''), run.output());
+    printed = run.output();
+    ok(printed.includes('Removed what an earlier run left'), printed);
+    ok(/^[1-9]\d* passed, 0 failed$/.test(printed.trimEnd().split('\n').at(-1) ?? ''), printed);
     strictEqual(code, 0);
+  });
+
+  it('prints command lines to try that work', () => {
+    const commands = printed
+      .slice(printed.indexOf('The lab is up. Try:'))
+      .split('\n')
+      .flatMap((line) => line.match(/^ {4}(\S.*)$/)?.[1] ?? [])
+      .filter((command) => command !== 'npm run lab:down');
+    ok(commands.length > 10);
+    // An interactive shell ends at once at the end of its input; aliases are for interactive shells only.
+    const script = ['shopt -s expand_aliases', 'set -e', ...commands].join('\n');
+    const { status, stdout, stderr } = spawnSync('bash', ['-x', '-c', script], { encoding: 'utf8', input: '' });
+    strictEqual(status, 0, `${stdout}\n${stderr}`);
+    ok(stdout.includes('web sees 10.60.'), stdout);
+  });
+
+  it('removes what both runs made, and nothing else', async () => {
+    const run = startLab('down');
+    const [code] = await once(run.child, 'exit');
+    strictEqual(code, 0, run.output());
     deepStrictEqual(labNamespaces(), []);
     ok(!existsSync('/run/twill-lab'));
     ok(existsSync('/run/netns/tw-lab-foreign'));
-    strictEqual(foreignState(), before);
+    strictEqual(foreignState(), foreign);
+  });
+
+  it('goes when it is interrupted', async () => {
+    const run = startLab('up');
+    await untilPrinted(run, 'twill-datastore on a unix socket', 30_000);
+    run.child.kill('SIGINT');
+    const [code] = await once(run.child, 'exit');
+    strictEqual(code, 130);
+    deepStrictEqual(labNamespaces(), []);
+    ok(!existsSync('/run/twill-lab'));
+  });
+
+  it('refuses to take over a namespace that is not its own', async () => {
+    shell('ip netns add twl-spine');
+    try {
+      const run = startLab('up');
+      const [code] = await once(run.child, 'exit');
+      strictEqual(code, 1);
+      ok(run.output().includes('twl-spine exists and is not the lab'), run.output());
+      deepStrictEqual(labNamespaces(), ['twl-spine']);
+    } finally {
+      spawnSync('ip', ['netns', 'delete', 'twl-spine']);
+    }
   });
 
   it('has nothing left to remove', async () => {
