@@ -88,6 +88,16 @@ export const sendInThread = (fd: number, bytes: Uint8Array): Promise<number> =>
     });
   });
 
+/** As recv(), in one of koffi's threads: for dumps during which the kernel walks a table that may be large and empty. */
+export const recvInThread = (fd: number, into: Uint8Array): Promise<number> =>
+  new Promise((resolve, reject) => {
+    native.recv.async(fd, into, into.length, 0, (error: unknown, received: unknown) => {
+      if (error) reject(new LinuxError('EIO', 'recv', String(error)));
+      else if (Number(received) < 0) reject(new LinuxError('ENOBUFS', 'recv'));
+      else resolve(Number(received));
+    });
+  });
+
 /** Bytes received. With MSG_TRUNC in the flags, the datagram's whole length, which may be more than fitted. */
 export const recv = (fd: number, into: Uint8Array, flags = 0): number =>
   call('recv', () => native.recv(fd, into, into.length, flags));

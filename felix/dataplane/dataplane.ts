@@ -192,6 +192,13 @@ export class Dataplane {
     }));
   }
 
+  /** Resolves when nothing that was received is waiting to be applied, or the last attempt failed. */
+  async settled(): Promise<void> {
+    while ((this.wanted || this.applying) && this.retryMs === 0 && this.inSync && !this.closed) {
+      await (this.applying ?? new Promise((resolve) => setImmediate(resolve)));
+    }
+  }
+
   /** Rule counters of this node. */
   hits(): Hits {
     return readHits(this.options.channel, this.table);
@@ -251,7 +258,7 @@ export class Dataplane {
     for (const { after } of changes) if (after) this.awaiting.applied(after.id, after.revision);
     this.writeSwitches();
     failures.push(...this.routes.addMissing());
-    await this.cutter?.afterApply();
+    await this.cutter?.afterApply(newAddresses(changes));
     this.awaiting.check((id) => this.explain(id, 0) === undefined);
     return failures;
   }
@@ -360,5 +367,13 @@ export class Dataplane {
   private retry(): void {
     this.retryMs = Math.min(Math.max(this.retryMs * 2, firstRetryMs), longestRetryMs);
     this.wanted = true;
+  }
+}
+
+/** Addresses that an endpoint has and, before, had not. */
+function* newAddresses(changes: readonly EndpointChange[]): Iterable<Address> {
+  for (const { before, after } of changes) {
+    const known = new Set(before?.addresses.map((prefix) => prefix.address));
+    for (const { address } of after?.addresses ?? []) if (!known.has(address)) yield address;
   }
 }

@@ -21,10 +21,14 @@ export interface FlowCutterOptions {
 
 /** Up to this many addresses the kernel is asked for each one's flows, instead of for all flows. */
 const fewAddresses = 4;
+/** A walk through all flows may take the kernel tens of milliseconds: at most a fifth of the time goes into them. */
+const longestRestMs = 500;
 
 export class FlowCutter {
   private readonly options: FlowCutterOptions;
-  private running: Promise<void> = Promise.resolve();
+  private running: Promise<void> | undefined;
+  /** Addresses whose last owner's flows may still be there. */
+  private readonly releasing = new Set<Address>();
   private closed = false;
   private total = 0;
 
@@ -37,14 +41,13 @@ export class FlowCutter {
   }
 
   /**
-   * To be called when a change is in the kernel. Waits only where an address has changed hands: its new owner must not
-   * be told that it is ready before the old one's flows are gone.
+   * To be called when a change is in the kernel, with the addresses that now have a new owner: it waits until the last
+   * owner's flows are gone. Otherwise what is to be cut is cut later, without holding anybody up.
    */
-  async afterApply(): Promise<void> {
-    const suspicion = this.options.revocation.takeSuspicion();
-    if (!suspicion) return;
-    this.running = this.running.then(() => this.pass(suspicion));
-    if (suspicion.released.size > 0) await this.running;
+  async afterApply(given: Iterable<Address>): Promise<void> {
+    for (const address of this.options.revocation.released()) this.releasing.add(address);
+    this.running ??= this.runPasses();
+    for (const address of given) if (this.releasing.has(address)) await this.running;
   }
 
   async close(): Promise<void> {
@@ -52,8 +55,21 @@ export class FlowCutter {
     await this.running;
   }
 
+  /** What came up during a pass makes one more, after a rest in proportion. */
+  private async runPasses(): Promise<void> {
+    for (;;) {
+      const suspicion = this.options.revocation.takeSuspicion();
+      if (!suspicion || this.closed) break;
+      const started = performance.now();
+      await this.pass(suspicion);
+      for (const address of suspicion.released) this.releasing.delete(address);
+      const restMs = Math.min((performance.now() - started) * 4, longestRestMs);
+      if (this.releasing.size === 0) await new Promise((resolve) => setTimeout(resolve, restMs));
+    }
+    this.running = undefined;
+  }
+
   private async pass(suspicion: Suspicion): Promise<void> {
-    if (this.closed) return;
     const { conntrack, revocation, ownAddresses, log } = this.options;
     try {
       const own = ownAddresses();

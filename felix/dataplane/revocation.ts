@@ -29,7 +29,7 @@ const mostAddresses = 256;
 
 export class Revocation {
   private readonly picture = new Picture();
-  private released = new Set<Address>();
+  private releasedAddresses = new Set<Address>();
   private addresses = new Set<Address>();
   private everything = false;
   private started = false;
@@ -39,12 +39,17 @@ export class Revocation {
     this.picture.apply([update]);
   }
 
+  /** Addresses that have lost their owner since the last suspicion was taken. */
+  released(): Iterable<Address> {
+    return this.releasedAddresses;
+  }
+
   /** What has come together since the last call; undefined: no flow can be concerned. */
   takeSuspicion(): Suspicion | undefined {
-    const { released, addresses, everything } = this;
+    const { releasedAddresses: released, addresses, everything } = this;
     if (released.size + addresses.size === 0 && !everything) return undefined;
     // Given to another endpoint in the same batch: the flows are the old owner's all the same.
-    this.released = new Set();
+    this.releasedAddresses = new Set();
     this.addresses = new Set();
     this.everything = false;
     return { released, addresses, everything };
@@ -123,16 +128,15 @@ export class Revocation {
 
   private suspectWorkload(workload: CalcWorkload): void {
     const before = this.picture.workloads.get(workload.id);
-    const known = new Set(before && hostsOf(before).map(({ address }) => address));
+    // Nothing of an interface that we did not know has passed. Flows of an address's last owner went with that one.
+    if (!before) return;
     const kept = new Set(hostsOf(workload).map(({ address }) => address));
-    // A new address may have belonged to somebody of whom we never knew.
-    this.release(hostsOf(workload).filter(({ address }) => !known.has(address)));
-    this.release((before ? hostsOf(before) : []).filter(({ address }) => !kept.has(address)));
+    this.release(hostsOf(before).filter(({ address }) => !kept.has(address)));
     this.suspectAddressesOf(workload);
   }
 
   private release(prefixes: readonly Prefix[]): void {
-    if (this.started) for (const { address } of prefixes) this.released.add(address);
+    if (this.started) for (const { address } of prefixes) this.releasedAddresses.add(address);
   }
 
   private suspectAddressesOf(workload: CalcWorkload): void {

@@ -114,7 +114,7 @@ export class Conntrack {
   /** Hands over every matching flow as it is read; the event loop turns meanwhile. A flow may come twice. */
   forEach(filter: ConntrackFilter, onFlow: (flow: ConntrackFlow) => void): Promise<void> {
     const dump = this.#lastDump.then(() =>
-      this.#dumpSocket.dumpInSlices(
+      this.#dumpSocket.dumpInThread(
         dumpFlows(filter),
         ({ payload }) => {
           const flow = readFlow(payload);

@@ -10,6 +10,7 @@ import {
   bind,
   close,
   recv,
+  recvInThread,
   SOCK_RAW,
   SOL_SOCKET,
   send,
@@ -189,6 +190,28 @@ export class NetlinkSocket {
     }
   }
 
+  /**
+   * As dumpInSlices(), with the system calls in another thread: where the kernel works long for little, as when it walks
+   * through a quarter of a million empty buckets for some flows.
+   */
+  async dumpInThread(
+    request: NetlinkRequest,
+    onMessage: (message: NetlinkMessage) => void,
+    onRestart: () => void,
+  ): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      await sendInThread(this.#fd, this.#writeDump(request));
+      let state: 'more' | 'consistent' | 'interrupted' = 'more';
+      while (state === 'more') {
+        const length = await recvInThread(this.#fd, this.#buffer);
+        state = this.#readDump(parseMessages(this.#buffer.subarray(0, length)), request, onMessage);
+      }
+      if (state === 'consistent') return;
+      this.#checkAttempts(request, attempt);
+      onRestart();
+    }
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -224,20 +247,32 @@ export class NetlinkSocket {
   }
 
   #sendDump(request: NetlinkRequest): void {
+    send(this.#fd, this.#writeDump(request));
+  }
+
+  #writeDump(request: NetlinkRequest): Uint8Array {
     this.#takeSequences(1);
     this.#writer.clear();
     this.#writer.begin(request.type, request.flags | NLM_F_REQUEST | NLM_F_DUMP, this.#sequence);
     request.write(this.#writer);
     this.#writer.finish();
-    send(this.#fd, this.#writer.written());
     this.#interrupted = false;
+    return this.#writer.written();
   }
 
   #receiveDump(
     request: NetlinkRequest,
     onMessage: (message: NetlinkMessage) => void,
   ): 'more' | 'consistent' | 'interrupted' {
-    for (const message of this.#receive()) {
+    return this.#readDump(this.#receive(), request, onMessage);
+  }
+
+  #readDump(
+    messages: readonly NetlinkMessage[],
+    request: NetlinkRequest,
+    onMessage: (message: NetlinkMessage) => void,
+  ): 'more' | 'consistent' | 'interrupted' {
+    for (const message of messages) {
       if (message.sequence !== this.#sequence) continue;
       if (message.flags & NLM_F_DUMP_INTR) this.#interrupted = true;
       if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {

@@ -41,7 +41,11 @@ async function measure(node: BenchNode, size: ClusterSize, rounds: number): Prom
     { what: 'start of day, calculation', seen: `${(calcMs / 1000).toFixed(2)} s` },
     { what: 'start of day, first complete apply to the kernel', seen: `${(applyMs / 1000).toFixed(2)} s` },
     { what: 'start of day, both', seen: `${((calcMs + applyMs) / 1000).toFixed(2)} s`, aim: 'under 10 s' },
-    { what: 'resident memory after it (benchmark included)', seen: `${residentMiB.toFixed(0)} MiB`, aim: 'under 600 MiB' },
+    {
+      what: 'resident memory after it (benchmark included)',
+      seen: `${residentMiB.toFixed(0)} MiB`,
+      aim: 'under 600 MiB',
+    },
     {
       what: 'in the kernel then',
       seen: `${endpoints} endpoints, ${policies} policies and profiles, ${ipSets} IP sets with ${members} members, ${routes} routes`,

@@ -1,11 +1,11 @@
 // One edit beside many policies, by our messages, by libnftables and by starting `nft`; and pods one after the other.
 
+import type { CalcUpdate } from '../../../felix/calc/output.ts';
 import { DesiredTable } from '../../../felix/dataplane/table.ts';
 import { encodeCommands } from '../../../felix/nft/encode.ts';
 import { NftBatchSocket } from '../../../linux/netlink/nftables-batch.ts';
 import { netnsPath } from '../../../linux/netns.ts';
 import { openNftables } from '../../../linux/nftables.ts';
-import type { CalcUpdate } from '../../../felix/calc/output.ts';
 import { inSync, ipSet, policyUpdate, port, profileUpdate, rule, tier, workload } from '../updates.ts';
 import { BenchNode, percentiles, type Times } from './node.ts';
 import type { Section } from './policy.ts';
@@ -78,7 +78,10 @@ export async function measureEdit(policies: number): Promise<Section> {
       title: `One policy edit beside ${policies} others in the kernel`,
       about: 'The same edit – one rule of one policy – three ways, at the same table, rendering included.',
       rows: [
-        { what: `loading them all: ${policies} policies, each with an IP set`, seen: `${(loadMs / 1000).toFixed(2)} s` },
+        {
+          what: `loading them all: ${policies} policies, each with an IP set`,
+          seen: `${(loadMs / 1000).toFixed(2)} s`,
+        },
         { what: 'by our own netlink messages', seen: text(own) },
         { what: 'by libnftables in process', seen: text(viaLibrary) },
         { what: 'by starting `nft -f -`', seen: text(viaProgram) },
@@ -98,11 +101,7 @@ export async function measurePods(count: number): Promise<Section> {
   const node = new BenchNode('tw-dataplane-bench');
   try {
     await node.felix.dataplane.start();
-    await node.apply([
-      profileUpdate('open', [rule('allow')], [rule('allow')]),
-      ...manyPolicies(10),
-      inSync,
-    ]);
+    await node.apply([profileUpdate('open', [rule('allow')], [rule('allow')]), ...manyPolicies(10), inSync]);
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
       const pod = workload(`ns/pod-${i}`, `cali${i.toString(16).padStart(8, '0')}`, [address(1000 + i)], {

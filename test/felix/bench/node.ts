@@ -1,11 +1,11 @@
-// A node for benchmarks: a namespace with interfaces for workloads (dummies, or veth pairs to namespaces), and a dataplane
+// A node for benchmarks: a namespace with interfaces for workloads (veth pairs that lead nowhere), and a dataplane
 // with its real edges in this process.
 
-import { Felix } from '../../system/felix/node.ts';
-import { createLink, changeLink } from '../../../linux/netlink/link.ts';
+import type { CalcUpdate } from '../../../felix/calc/output.ts';
+import { changeLink, createVeth } from '../../../linux/netlink/link.ts';
 import { Rtnetlink } from '../../../linux/netlink/rtnetlink.ts';
 import { createNetns, deleteNetns, netnsPath } from '../../../linux/netns.ts';
-import type { CalcUpdate } from '../../../felix/calc/output.ts';
+import { Felix } from '../../system/felix/node.ts';
 
 export class BenchNode {
   readonly name: string;
@@ -23,7 +23,14 @@ export class BenchNode {
   makeInterfaces(updates: readonly CalcUpdate[]): void {
     const names = updates.flatMap((update) => (update.kind === 'workload' ? [update.workload.interfaceName] : []));
     const failures = this.netlink.execute(
-      names.flatMap((name) => [createLink('dummy', name), changeLink(name, { up: true })]),
+      names.flatMap((name) => {
+        const peer = name.replace('cali', 'peer');
+        return [
+          createVeth({ end: { name }, peer: { name: peer } }),
+          changeLink(name, { up: true }),
+          changeLink(peer, { up: true }),
+        ];
+      }),
     );
     if (failures[0]) throw failures[0].error;
   }

@@ -3,8 +3,7 @@
 //   npm run bench:policy [-- --endpoints 250000 --quick]      (root; prints a table, and writes docs/benchmarks/policy.md)
 
 import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { release } from 'node:os';
+import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { largeCluster } from '../calc/cluster.ts';

@@ -103,6 +103,11 @@ export class TestNode {
     await felix.stop();
   }
 
+  /** While paused, felix does not hear of what others do. */
+  pauseFelix(paused: boolean): void {
+    for (const felix of this.running) felix.pause(paused);
+  }
+
   ruleset(): string {
     return sh(`ip netns exec ${this.name} nft -s list ruleset`);
   }
@@ -156,6 +161,7 @@ export class Felix {
   readonly dataplane: Dataplane;
   private readonly monitor: Monitor | undefined;
   private readonly netlink: Rtnetlink;
+  private paused = false;
   private readonly conntrack: Conntrack;
   private readonly batches: NftBatchSocket;
   private readonly dumps: NetlinkSocket;
@@ -183,9 +189,17 @@ export class Felix {
       this.monitor = new Monitor({
         netns,
         watch: ['links', 'addresses', 'routes', 'nftables'],
-        onEvents: (list) => this.dataplane.onKernelEvents(list),
+        onEvents: (list) => {
+          if (!this.paused) this.dataplane.onKernelEvents(list);
+        },
       });
     }
+  }
+
+  /** Afterwards everything is looked at again. */
+  pause(paused: boolean): void {
+    this.paused = paused;
+    if (!paused) this.dataplane.requestResync();
   }
 
   async stop(): Promise<void> {
