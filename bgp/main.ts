@@ -10,6 +10,7 @@ import { systemClock } from './clock.ts';
 import { openFib } from './fib.ts';
 import { settingsFromJson } from './file-config.ts';
 import type { SpeakerSettings } from './settings.ts';
+import { warmUp } from './speaker/warm-up.ts';
 import { Speaker } from './speaker.ts';
 import { createTransport } from './transport.ts';
 
@@ -77,6 +78,7 @@ async function run(file: string, logLevel: LogLevel): Promise<void> {
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
   });
+  warmUp();
   const speaker = new Speaker({
     transport: createTransport(),
     clock: systemClock,

@@ -103,21 +103,30 @@ export const steps: readonly Step[] = [
 
 /** RFC 4271 §9.1.2.2 c: MED compares only among paths from the same neighboring AS. */
 function keepLowestMed(candidates: IdList, input: DecisionInput): void {
-  const { store } = input;
   const { ids, length } = candidates;
-  const beaten = (path: number): boolean => {
-    const attributes = attributesOf(path, input);
-    const neighbor = store.neighborAs[attributes];
-    const med = store.med[attributes] ?? 0;
-    for (let i = 0; i < length; i++) {
-      const other = attributesOf(ids[i] ?? 0, input);
-      if (store.neighborAs[other] === neighbor && (store.med[other] ?? 0) < med) return true;
-    }
-    return false;
-  };
-  const survivors = ids.slice(0, length).filter((path) => !beaten(path));
-  ids.set(survivors);
-  candidates.length = survivors.length;
+  let kept = 0;
+  for (let i = 0; i < length; i++) {
+    const path = ids[i] ?? 0;
+    if (hasLowerMed(path, candidates, kept, i, input)) continue;
+    // The front holds those kept so far; whoever was beaten is behind, out of the way but still to be compared with.
+    ids[i] = ids[kept] ?? 0;
+    ids[kept++] = path;
+  }
+  candidates.length = kept;
+}
+
+/** Whether another path of the same neighboring AS has a lower MED: those kept so far, or those not judged yet. */
+function hasLowerMed(path: number, { ids, length }: IdList, kept: number, at: number, input: DecisionInput): boolean {
+  const { store } = input;
+  const attributes = attributesOf(path, input);
+  const neighbor = store.neighborAs[attributes];
+  const med = store.med[attributes] ?? 0;
+  for (let i = 0; i < length; i++) {
+    if (i === kept) i = at;
+    const other = attributesOf(ids[i] ?? 0, input);
+    if (store.neighborAs[other] === neighbor && (store.med[other] ?? 0) < med) return true;
+  }
+  return false;
 }
 
 function keepLowestAddress(candidates: IdList, input: DecisionInput): void {
@@ -142,7 +151,8 @@ export function refusalOf(path: number, input: DecisionInput): string | undefine
   return isUsable(attributes, input.store) ? undefined : 'next hop is unreachable';
 }
 
-function isUsable(attributes: number, store: AttributeStore): boolean {
+/** Routes with this set may be chosen. */
+export function isUsable(attributes: number, store: AttributeStore): boolean {
   if (attributes === 0 || store.refusal[attributes] !== 0) return false;
   const nextHop = store.nextHop[attributes] ?? 0;
   return nextHop === 0 || store.nextHops.usable[nextHop] === 1;

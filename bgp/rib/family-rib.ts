@@ -130,7 +130,7 @@ export class FamilyRib implements DecisionInput {
   fill(group: UpdateGroup): void {
     const all = new IdList();
     for (let prefix = 1; prefix < this.prefixes.end; prefix++) {
-      if ((this.best[prefix] ?? 0) !== 0 || (group.adjOut[prefix] ?? 0) !== 0) all.push(prefix);
+      if ((this.best[prefix] ?? 0) !== 0 || group.hasAnnounced(prefix)) all.push(prefix);
     }
     group.update(all, this.best);
   }

@@ -11,7 +11,10 @@ import type { AddressFamily, OriginatedRoute } from '../settings.ts';
 import type { WireContext } from '../wire/attributes.ts';
 import { encodeAttributes } from '../wire/update.ts';
 import { AdjRibIn } from './adj-rib-in.ts';
+import { AllPathsGroup } from './all-paths-group.ts';
 import { AttributeStore, type Identity } from './attribute-store.ts';
+import { BestPathGroup } from './best-path-group.ts';
+import { isUsable } from './decision.ts';
 import { Exporter } from './exporter.ts';
 import { FamilyRib } from './family-rib.ts';
 import { Filtering } from './filtering.ts';
@@ -19,7 +22,7 @@ import type { RouteFilter } from './policy.ts';
 import { findPrefix, internPrefix } from './prefixes.ts';
 import { LOCAL, localSource, type Source, Sources } from './source.ts';
 import { type Treatment, treatmentKey } from './treatment.ts';
-import { type Outlet, UpdateGroup } from './update-group.ts';
+import type { Outlet, UpdateGroup } from './update-group.ts';
 import type { UpdateWriter } from './update-writer.ts';
 
 export const families: readonly AddressFamily[] = ['ipv4-unicast', 'ipv6-unicast'];
@@ -107,7 +110,7 @@ export class Rib {
     let group = this.#groups.get(key);
     const rib = this.family(treatment.family);
     if (!group) {
-      group = new UpdateGroup(treatment, this.exporter, rib.prefixes);
+      group = this.#newGroup(treatment, rib);
       this.#groups.set(key, group);
       rib.groups.add(group);
       rib.fill(group);
@@ -116,10 +119,16 @@ export class Rib {
     return group;
   }
 
+  #newGroup(treatment: Treatment, rib: FamilyRib): UpdateGroup {
+    if (!treatment.addPath) return new BestPathGroup(treatment, this.exporter, rib.prefixes);
+    const isUsablePath = (attributes: number): boolean => isUsable(attributes, this.store);
+    return new AllPathsGroup(treatment, this.exporter, rib.prefixes, rib.paths, isUsablePath);
+  }
+
   /** Another treatment for a peer that is up: only what differs is sent. */
   move(source: number, from: UpdateGroup, outlet: Outlet, treatment: Treatment): UpdateGroup {
     if (treatmentKey(from.treatment) === treatmentKey(treatment)) return from;
-    const had = from.announcedTo(source);
+    const had = from.routesTo(source);
     this.leave(source, from);
     const group = this.join(source, outlet, treatment, () => {});
     const member = group.members.get(source);

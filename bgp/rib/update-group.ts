@@ -1,17 +1,18 @@
 // Adj-RIB-Out of all peers with equal treatment, in one family: what they have been sent, kept once, and the UPDATEs that
 // bring them up to date, encoded once.
 //
-//   changed prefixes ─► verdict per attribute set ─► adjOut column ─► bucket per set ─► chunks ─► members that keep up
-//                                                                                            └► a mark, for those behind
+//   changed prefixes ─► collect(): what must be said ─► buckets by attribute set ─► chunks ─► members that keep up
+//                                                                                         └► a mark, for those behind
 //
 // A route never goes back to the peer it came from, which is the only way in which members differ: a set's id names its
 // source, so a bucket has one member that must not get it.
 //
-// A member that is new, or that did not take its bytes fast enough, is brought up to date from adjOut (CatchUp), with
-// prefixes gathered by attribute set however they came.
+// A member that is new, or that did not take its bytes fast enough, is brought up to date by a CatchUp, with prefixes
+// gathered by attribute set however they came. Which routes are announced is the subclasses' matter: best-path-group.ts
+// has one per prefix, all-paths-group.ts all of them, with identifiers (RFC 7911).
 
 import type { AddressFamily } from '../settings.ts';
-import { CatchUp } from './catch-up.ts';
+import type { CatchUp } from './catch-up.ts';
 import { grow32, IdList } from './columns.ts';
 import type { RouteExporter } from './exporter.ts';
 import type { PrefixTable } from './prefixes.ts';
@@ -31,16 +32,22 @@ export interface Outlet {
 export const MAX_QUEUED_BYTES = 16 << 20;
 /** A catch-up is the member's own, and waits for the connection after as much as this. */
 const CATCH_UP_BYTES = 1 << 20;
+/** Prefixes that a catch-up encodes at a time. */
+const CATCH_UP_STEP = 4096;
+/** What the attributes of a set count as in a step. */
+const SET_COST = 8;
 
 export class Member {
   readonly source: number;
   readonly outlet: Outlet;
-  /** What is still to be sent from adjOut; undefined when the member follows the group. */
+  /** What is still to be sent; undefined when the member follows the group. */
   catchUp: CatchUp | undefined;
-  /** Prefixes that changed while it was too slow. */
+  /** Routes that changed while it was too slow, as the group numbers them. */
   behind: Set<number> | undefined;
   /** What must follow once it is up to date. */
   onDone: ((writer: UpdateWriter) => void) | undefined;
+  /** UPDATEs sent to it. */
+  updates = 0;
 
   constructor(source: number, outlet: Outlet) {
     this.source = source;
@@ -48,40 +55,46 @@ export class Member {
   }
 }
 
-export class UpdateGroup {
+export abstract class UpdateGroup {
   readonly treatment: Treatment;
   readonly family: AddressFamily;
-  readonly #exporter: RouteExporter;
-  readonly #prefixes: PrefixTable;
-  readonly #members = new Map<number, Member>();
-  readonly #writer = new UpdateWriter();
-  /** By prefix: the attribute set that was announced; 0: nothing. */
-  adjOut: Uint32Array = new Uint32Array(1024);
-  /** Prefixes announced. */
+  /** Routes announced. */
   count = 0;
-
-  // One turn's work: prefixes chained by what is announced, and by whose routes are withdrawn.
-  readonly #entries = new IdList();
-  #chain: Uint32Array = new Uint32Array(64);
-  readonly #buckets = new Buckets();
-  readonly #withdrawals = new Buckets();
-  #ownerChain: Uint32Array = new Uint32Array(64);
-  readonly #owners = new Buckets();
-  readonly #ids = new IdList();
+  protected readonly exporter: RouteExporter;
+  protected readonly prefixes: PrefixTable;
+  protected readonly writer = new UpdateWriter();
+  /** Scratch: the routes of one bucket. */
+  protected readonly ids = new IdList();
+  protected readonly identifiers = new IdList();
+  readonly #members = new Map<number, Member>();
 
   constructor(treatment: Treatment, exporter: RouteExporter, prefixes: PrefixTable) {
     this.treatment = treatment;
     this.family = treatment.family;
-    this.#exporter = exporter;
-    this.#prefixes = prefixes;
+    this.exporter = exporter;
+    this.prefixes = prefixes;
   }
+
+  /** Compares what the changed prefixes have with what was announced, notes the difference, and returns its size. */
+  protected abstract collect(changed: IdList, best: Uint32Array): number;
+  /** Writes what collect() noted. */
+  protected abstract writeNoted(): void;
+  /** Adds the routes that collect() noted to a set of numbers that catchUpWith() understands. */
+  protected abstract remember(behind: Set<number>): void;
+  protected abstract catchUpWith(behind: ReadonlySet<number>, onDone: Member['onDone']): CatchUp;
+  protected abstract catchUpAll(onDone: Member['onDone']): CatchUp;
+  /** Whether anything is announced for the prefix. */
+  abstract hasAnnounced(prefix: number): boolean;
+  /** The attribute sets of a prefix that are announced to a member. */
+  abstract announcedOf(prefix: number, source: number): readonly number[];
+  /** The routes that a member has been sent or will be, as the group numbers them. */
+  abstract routesTo(source: number): Set<number>;
+  protected abstract isAnnounced(route: number): boolean;
+  abstract countFor(source: number): number;
+  protected abstract markAnnounced(inUse: Uint8Array): void;
 
   get members(): ReadonlyMap<number, Member> {
     return this.#members;
-  }
-
-  get updates(): number {
-    return this.#writer.updates;
   }
 
   /** Adds a peer and begins to send it everything; `onDone` writes End-of-RIB or what else must follow. */
@@ -99,184 +112,104 @@ export class UpdateGroup {
   /** Sends a member everything (anew): its first time, or a route refresh. */
   dump(member: Member, onDone: (writer: UpdateWriter) => void): void {
     member.behind = undefined;
-    member.catchUp = CatchUp.all(this.adjOut, this.#prefixes.end, onDone);
+    member.catchUp = this.catchUpAll(onDone);
     this.pump(member);
   }
 
-  /** The prefixes may have new best paths: `best` has the attribute set of each, 0 for none. */
+  /** The prefixes were decided anew: `best` has the attribute set of each, 0 for none. */
   update(changed: IdList, best: Uint32Array): void {
-    this.#collect(changed, best);
-    if (this.#entries.length === 0) return;
-    this.#write();
+    if (this.collect(changed, best) === 0) return;
+    this.writeNoted();
     this.#deliver();
   }
 
-  #collect(changed: IdList, best: Uint32Array): void {
-    const exporter = this.#exporter;
-    const { treatment } = this;
-    if (this.adjOut.length < this.#prefixes.end) this.adjOut = grow32(this.adjOut, this.#prefixes.end);
-    const { adjOut } = this;
-    const { ids, length } = changed;
-    this.#entries.clear();
-    for (let i = 0; i < length; i++) {
-      const prefix = ids[i] ?? 0;
-      const attributes = best[prefix] ?? 0;
-      const after = attributes === 0 ? 0 : exporter.outgoing(attributes, prefix, treatment);
-      const before = adjOut[prefix] ?? 0;
-      if (before === after) continue;
-      adjOut[prefix] = after;
-      if (before === 0) this.count++;
-      else if (after === 0) this.count--;
-      this.#chainUp(prefix, before, after);
-    }
-  }
-
-  #chainUp(prefix: number, before: number, after: number): void {
-    const entry = this.#entries.length + 1;
-    this.#entries.push(prefix);
-    if (entry >= this.#chain.length) this.#chain = grow32(this.#chain, entry + 1);
-    if (after !== 0) {
-      this.#chain[entry] = this.#buckets.put(after, entry);
-      if (before !== 0) this.#noteOwner(entry, before, after);
-    } else {
-      this.#chain[entry] = this.#withdrawals.put(this.#exporter.sourceOf(before) + 1, entry);
-    }
-  }
-
-  /** The new route's source had the old one from us, if that was another's: it alone must be told that it is gone. */
-  #noteOwner(entry: number, before: number, after: number): void {
-    const source = this.#exporter.sourceOf(after);
-    if (source === this.#exporter.sourceOf(before) || !this.#members.has(source)) return;
-    if (entry >= this.#ownerChain.length) this.#ownerChain = grow32(this.#ownerChain, entry + 1);
-    this.#ownerChain[entry] = this.#owners.put(source + 1, entry);
-  }
-
-  #write(): void {
-    const writer = this.#writer;
-    for (const owner of this.#withdrawals.keys()) {
-      this.#unchain(this.#chain, this.#withdrawals.take(owner));
-      writer.address(owner - 1);
-      writer.withdraw(this.family, this.#prefixes, this.#ids.ids, 0, this.#ids.length);
-    }
-    this.#withdrawals.reset();
-    for (const owner of this.#owners.keys()) {
-      this.#unchain(this.#ownerChain, this.#owners.take(owner));
-      writer.address(-1, owner - 1);
-      writer.withdraw(this.family, this.#prefixes, this.#ids.ids, 0, this.#ids.length);
-    }
-    this.#owners.reset();
-    for (const attributes of this.#buckets.keys()) {
-      this.#unchain(this.#chain, this.#buckets.take(attributes));
-      writer.address(this.#exporter.sourceOf(attributes));
-      this.#announce(writer, attributes, 0, this.#ids.length);
-    }
-    this.#buckets.reset();
-  }
-
-  #announce(writer: UpdateWriter, attributes: number, from: number, to: number): void {
-    const { maxMessageLength } = this.treatment;
-    const built = this.#exporter.build(attributes, this.treatment);
-    if (writer.announce(built, this.#prefixes, this.#ids.ids, from, to, maxMessageLength)) return;
-    // Longer than a message can be: whoever had a route before must not keep it.
-    writer.withdraw(this.family, this.#prefixes, this.#ids.ids, from, to);
-    this.#exporter.onTooLong(attributes, this.treatment);
-  }
-
-  #unchain(chain: Uint32Array, entry: number): void {
-    this.#ids.clear();
-    for (let at = entry; at !== 0; at = chain[at] ?? 0) this.#ids.push(this.#entries.ids[at - 1] ?? 0);
-  }
-
   #deliver(): void {
-    const chunks = this.#writer.take();
+    const chunks = this.writer.take();
     for (const member of this.#members.values()) {
       if (member.behind || member.outlet.queuedBytes > MAX_QUEUED_BYTES) {
-        this.#fallBehind(member);
+        member.behind ??= new Set();
+        this.remember(member.behind);
         continue;
       }
       const { source, outlet } = member;
-      for (const { bytes, except, only } of chunks) {
-        if (except !== source && (only === -1 || only === source)) outlet.write(bytes);
+      for (const { bytes, except, only, updates } of chunks) {
+        if (except === source || (only !== -1 && only !== source)) continue;
+        member.updates += updates;
+        outlet.write(bytes);
       }
     }
-  }
-
-  #fallBehind(member: Member): void {
-    member.behind ??= new Set();
-    const { ids, length } = this.#entries;
-    for (let i = 0; i < length; i++) member.behind.add(ids[i] ?? 0);
   }
 
   /** Sends what a member still lacks, as much as its connection takes. Called when it has drained. */
   pump(member: Member): void {
-    const writer = this.#writer;
-    writer.address(-1);
     for (;;) {
-      member.catchUp ??= this.#catchUpOf(member);
+      member.catchUp ??= this.#nextCatchUp(member);
       const { catchUp } = member;
       if (!catchUp) return;
-      while (!catchUp.isDone && member.outlet.queuedBytes <= CATCH_UP_BYTES) {
-        this.#pumpOne(catchUp, member, writer);
-        for (const { bytes } of writer.take()) member.outlet.write(bytes);
-      }
+      while (!catchUp.isDone && member.outlet.queuedBytes <= CATCH_UP_BYTES) this.#pumpStep(catchUp, member);
       if (!catchUp.isDone) return;
       member.catchUp = undefined;
-      catchUp.onDone(writer);
-      for (const { bytes } of writer.take()) member.outlet.write(bytes);
+      this.sendTo(member, catchUp.onDone);
     }
   }
 
-  #catchUpOf(member: Member): CatchUp | undefined {
-    if (!member.behind) return undefined;
-    const { behind } = member;
+  #nextCatchUp(member: Member): CatchUp | undefined {
+    const { behind, onDone } = member;
+    if (!behind) return undefined;
     member.behind = undefined;
-    const { onDone } = member;
     member.onDone = undefined;
-    return CatchUp.some(this.adjOut, behind, onDone);
+    return this.catchUpWith(behind, onDone);
   }
 
-  /** A few dozen KiB of a catch-up: prefixes of whole attribute sets. */
-  #pumpOne(catchUp: CatchUp, member: Member, writer: UpdateWriter): void {
-    for (let budget = 4096; budget > 0 && !catchUp.isDone; ) {
-      const attributes = catchUp.take(this.adjOut, this.#ids, budget);
-      budget -= this.#ids.length + 8;
-      if (this.#ids.length === 0) continue;
-      const isOwn = attributes !== 0 && this.#exporter.sourceOf(attributes) === member.source;
-      if (attributes !== 0 && !isOwn) this.#announce(writer, attributes, 0, this.#ids.length);
-      else if (catchUp.withdraws) writer.withdraw(this.family, this.#prefixes, this.#ids.ids, 0, this.#ids.length);
+  #pumpStep(catchUp: CatchUp, member: Member): void {
+    this.sendTo(member, (writer) => {
+      for (let budget = CATCH_UP_STEP; budget > 0 && !catchUp.isDone; ) {
+        const set = catchUp.take(this.ids, this.identifiers, budget);
+        budget -= this.ids.length + SET_COST;
+        if (this.ids.length === 0) continue;
+        const isOwn = set !== 0 && this.exporter.sourceOf(set) === member.source;
+        if (set !== 0 && !isOwn) this.announce(set);
+        else if (catchUp.withdraws) this.withdraw(writer);
+      }
+    });
+  }
+
+  /** Writes something to one member alone. */
+  protected sendTo(member: Member, write: (writer: UpdateWriter) => void): void {
+    this.writer.address(-1);
+    write(this.writer);
+    for (const { bytes, updates } of this.writer.take()) {
+      member.updates += updates;
+      member.outlet.write(bytes);
     }
   }
 
-  /** The attribute set announced to a member; 0: none. */
-  announcedOf(prefix: number, source: number): number {
-    const attributes = this.adjOut[prefix] ?? 0;
-    return attributes !== 0 && this.#exporter.sourceOf(attributes) === source ? 0 : attributes;
+  /** Announces the routes of the scratch lists. */
+  protected announce(set: number): void {
+    const built = this.exporter.build(set, this.treatment);
+    const { maxMessageLength } = this.treatment;
+    if (this.writer.announce(built, this.prefixes, this.ids, maxMessageLength, this.#identifiersOrNone)) return;
+    // Longer than a message can be: whoever had a route before must not keep it.
+    this.withdraw(this.writer);
+    this.exporter.onTooLong(set, this.treatment);
   }
 
-  /** How many prefixes a member is announced. */
-  countFor(source: number): number {
-    let own = 0;
-    for (const attributes of this.adjOut) if (attributes !== 0 && this.#exporter.sourceOf(attributes) === source) own++;
-    return this.count - own;
+  /** Withdraws the routes of the scratch lists. */
+  protected withdraw(writer: UpdateWriter): void {
+    writer.withdraw(this.family, this.prefixes, this.ids, this.#identifiersOrNone);
   }
 
-  /** Prefixes that a member has been sent, or will be. */
-  announcedTo(source: number): Set<number> {
-    const announced = new Set<number>();
-    for (let prefix = 1; prefix < this.adjOut.length; prefix++) {
-      const attributes = this.adjOut[prefix] ?? 0;
-      if (attributes !== 0 && this.#exporter.sourceOf(attributes) !== source) announced.add(prefix);
-    }
-    return announced;
+  get #identifiersOrNone(): IdList | undefined {
+    return this.treatment.addPath ? this.identifiers : undefined;
   }
 
-  /** Withdraws from a member what it had before and what this group does not announce. */
+  /** Withdraws from a member what it had of another group and what this one does not announce. */
   withdrawOthers(member: Member, had: ReadonlySet<number>): void {
-    this.#ids.clear();
-    for (const prefix of had) if ((this.adjOut[prefix] ?? 0) === 0) this.#ids.push(prefix);
-    this.#writer.address(-1);
-    this.#writer.withdraw(this.family, this.#prefixes, this.#ids.ids, 0, this.#ids.length);
-    for (const { bytes } of this.#writer.take()) member.outlet.write(bytes);
+    const behind = member.behind ?? new Set();
+    for (const route of had) if (!this.isAnnounced(route)) behind.add(route);
+    if (behind.size === 0) return;
+    member.behind = behind;
+    this.pump(member);
   }
 
   /** Writes something to a member behind all that it has still to be sent. */
@@ -286,11 +219,7 @@ export class UpdateGroup {
     if (member.catchUp || member.behind) {
       member.behind ??= new Set();
       member.onDone = write;
-      return;
-    }
-    this.#writer.address(-1);
-    write(this.#writer);
-    for (const { bytes } of this.#writer.take()) member.outlet.write(bytes);
+    } else this.sendTo(member, write);
   }
 
   /** Some member must still be told of prefixes that are gone, and knows them by their ids. */
@@ -301,36 +230,40 @@ export class UpdateGroup {
 
   /** Marks the attribute sets that it still needs. */
   mark(inUse: Uint8Array): void {
-    for (const attributes of this.adjOut) inUse[attributes] = 1;
+    this.markAnnounced(inUse);
     for (const { catchUp } of this.#members.values()) catchUp?.mark(inUse);
   }
 }
 
-/** Chains of entries by key, in the order in which the keys came. */
-class Buckets {
+/** Chains of entries by key, in the order in which the keys came. Entries are numbered from 1. */
+export class Buckets {
   #heads: Uint32Array = new Uint32Array(1024);
+  #chain: Uint32Array = new Uint32Array(64);
   readonly #keys = new IdList();
 
-  /** Puts the entry in front of its key's chain; returns the one behind it. */
-  put(key: number, entry: number): number {
+  put(key: number, entry: number): void {
     if (key >= this.#heads.length) this.#heads = grow32(this.#heads, key + 1);
+    if (entry >= this.#chain.length) this.#chain = grow32(this.#chain, entry + 1);
     const behind = this.#heads[key] ?? 0;
     if (behind === 0) this.#keys.push(key);
     this.#heads[key] = entry;
-    return behind;
+    this.#chain[entry] = behind;
   }
 
-  keys(): Uint32Array {
-    return this.#keys.ids.subarray(0, this.#keys.length);
-  }
-
-  take(key: number): number {
-    const head = this.#heads[key] ?? 0;
-    this.#heads[key] = 0;
-    return head;
-  }
-
-  reset(): void {
+  /** Calls back for each key, with its newest entry; the buckets are empty afterwards. */
+  drain(callback: (key: number, entry: number) => void): void {
+    const { ids, length } = this.#keys;
+    for (let i = 0; i < length; i++) {
+      const key = ids[i] ?? 0;
+      const head = this.#heads[key] ?? 0;
+      this.#heads[key] = 0;
+      callback(key, head);
+    }
     this.#keys.clear();
+  }
+
+  /** The entry before this one in its bucket; 0 when it is the first. */
+  before(entry: number): number {
+    return this.#chain[entry] ?? 0;
   }
 }

@@ -5,6 +5,7 @@ import type { AddressFamily } from '../settings.ts';
 import { AttributeCode, EXTENDED_LENGTH, OPTIONAL } from '../wire/attributes.ts';
 import { writeUint16 } from '../wire/bytes.ts';
 import { HEADER_LENGTH, MAX_MESSAGE_LENGTH, MessageType, toWireFamily } from '../wire/message.ts';
+import type { IdList } from './columns.ts';
 import type { ExportAttributes } from './export-attributes.ts';
 import type { PrefixTable } from './prefixes.ts';
 
@@ -14,11 +15,13 @@ export interface Chunk {
   readonly except: number;
   /** Source that alone gets it; -1: it is for all. */
   readonly only: number;
+  /** UPDATEs in it. */
+  readonly updates: number;
 }
 
 const SLAB_BYTES = 128 * 1024;
 /** Longest NLRI of a family, with its path identifier where there is one. */
-const nlriRoom = (prefixes: PrefixTable, identifiers: Uint32Array | undefined): number =>
+const nlriRoom = (prefixes: PrefixTable, identifiers: IdList | undefined): number =>
   (prefixes.family === 4 ? 5 : 17) + (identifiers ? 4 : 0);
 
 export class UpdateWriter {
@@ -28,8 +31,7 @@ export class UpdateWriter {
   #except = -1;
   #only = -1;
   #chunks: Chunk[] = [];
-  /** UPDATEs written, ever. */
-  updates = 0;
+  #updates = 0;
 
   /** Whom the following messages are for: all but `except`, or `only` one; -1 for no such restriction. */
   address(except: number, only = -1): void {
@@ -48,26 +50,24 @@ export class UpdateWriter {
   }
 
   /**
-   * UPDATEs announcing ids[from..to) with these attributes.
-   * @param identifiers beside ids, RFC 7911; undefined: none are sent.
+   * UPDATEs announcing prefixes with these attributes.
+   * @param identifiers beside the ids, RFC 7911; undefined: none are sent.
    * @returns false when the attributes are too long to be sent at all.
    */
   announce(
     attributes: ExportAttributes,
     prefixes: PrefixTable,
-    ids: Uint32Array,
-    from: number,
-    to: number,
+    { ids, length }: IdList,
     maxLength: number,
-    identifiers?: Uint32Array,
+    identifiers?: IdList,
   ): boolean {
     const fixed = HEADER_LENGTH + 4 + attributes.length + attributes.reachLength;
     // Longer messages than needed help nobody; long attributes may need them (RFC 8654).
     const longest = nlriRoom(prefixes, identifiers);
     const limit = fixed + longest > MAX_MESSAGE_LENGTH ? maxLength : MAX_MESSAGE_LENGTH;
     if (fixed + longest > limit) return false;
-    let i = from;
-    while (i < to) {
+    let i = 0;
+    while (i < length) {
       const start = this.#begin(limit);
       const slab = this.#slab;
       const tail = attributes.reachLength > 0 ? attributes.length : 0;
@@ -76,8 +76,8 @@ export class UpdateWriter {
       else at = copy(attributes.bytes, attributes.length, slab, at);
       const room = start + limit - tail - longest;
       const nlri = at;
-      for (; i < to && at <= room; i++) {
-        if (identifiers) at = writeIdentifier(slab, at, identifiers[i] ?? 0);
+      for (; i < length && at <= room; i++) {
+        if (identifiers) at = writeIdentifier(slab, at, identifiers.ids[i] ?? 0);
         at = prefixes.write(ids[i] ?? 0, slab, at);
       }
       if (tail > 0) {
@@ -94,25 +94,18 @@ export class UpdateWriter {
     return true;
   }
 
-  /** UPDATEs withdrawing ids[from..to). */
-  withdraw(
-    family: AddressFamily,
-    prefixes: PrefixTable,
-    ids: Uint32Array,
-    from: number,
-    to: number,
-    identifiers?: Uint32Array,
-  ): void {
+  /** UPDATEs withdrawing prefixes. */
+  withdraw(family: AddressFamily, prefixes: PrefixTable, { ids, length }: IdList, identifiers?: IdList): void {
     const plain = family === 'ipv4-unicast';
-    let i = from;
-    while (i < to) {
+    let i = 0;
+    while (i < length) {
       const start = this.#begin(MAX_MESSAGE_LENGTH);
       const slab = this.#slab;
       const room = start + MAX_MESSAGE_LENGTH - 2 - nlriRoom(prefixes, identifiers);
       const nlri = start + HEADER_LENGTH + (plain ? 2 : 11);
       let at = nlri;
-      for (; i < to && at <= room; i++) {
-        if (identifiers) at = writeIdentifier(slab, at, identifiers[i] ?? 0);
+      for (; i < length && at <= room; i++) {
+        if (identifiers) at = writeIdentifier(slab, at, identifiers.ids[i] ?? 0);
         at = prefixes.write(ids[i] ?? 0, slab, at);
       }
       if (plain) {
@@ -162,13 +155,14 @@ export class UpdateWriter {
     writeUint16(slab, start + 16, end - start);
     slab[start + 18] = MessageType.update;
     this.#at = end;
-    this.updates++;
+    this.#updates++;
   }
 
   #cut(): void {
     if (this.#at === this.#chunkFrom) return;
     const bytes = this.#slab.subarray(this.#chunkFrom, this.#at);
-    this.#chunks.push({ bytes, except: this.#except, only: this.#only });
+    this.#chunks.push({ bytes, except: this.#except, only: this.#only, updates: this.#updates });
+    this.#updates = 0;
     this.#chunkFrom = this.#at;
   }
 }

@@ -78,7 +78,7 @@ export class Peer {
   /** What BFD last said of the peer. */
   bfd: { readonly state: string; readonly reason: string } | undefined;
   messagesIn = 0;
-  messagesOut = 0;
+  #messagesOut = 0;
   /** An End-of-RIB that waits for the end of our own restart, by family. */
   readonly #heldEndOfRib = new Set<AddressFamily>();
   /** A connection attempt of this speaker's life has failed, or a session has come and gone. */
@@ -117,6 +117,18 @@ export class Peer {
 
   get groups(): ReadonlyMap<AddressFamily, UpdateGroup> {
     return this.#attachment?.groups ?? new Map();
+  }
+
+  get messagesOut(): number {
+    return this.#messagesOut + this.#updatesOut;
+  }
+
+  /** UPDATEs of the session that is up. */
+  get #updatesOut(): number {
+    const source = this.#source ?? -1;
+    let updates = 0;
+    for (const group of this.groups.values()) updates += group.members.get(source)?.updates ?? 0;
+    return updates;
   }
 
   get queuedBytes(): number {
@@ -219,7 +231,7 @@ export class Peer {
         this.#dial = undefined;
         return;
       case 'send': {
-        this.messagesOut++;
+        this.#messagesOut++;
         this.#connections.get(effect.connection)?.connection.write(encodeMessage(effect.message));
         return;
       }
@@ -471,6 +483,7 @@ export class Peer {
 
   #detach(reason: DownReason, keepRoutes: boolean): void {
     const attachment = this.#attachment;
+    this.#messagesOut += this.#updatesOut;
     this.#attachment = undefined;
     this.#heldEndOfRib.clear();
     this.hasFailed = true;

@@ -65,16 +65,16 @@ export function peerReport(peer: Peer, rib: Rib | undefined, now: Millis): PeerR
   };
 }
 
+/** Those that filters and loop checks let pass, reachable or not. */
 function acceptedCount(peer: Peer, rib: Rib): number {
   const { source, settings } = peer;
   if (source === undefined) return 0;
-  // Unless an import filter may refuse something, everything was accepted.
-  if (settings.importFilter.rules.length === 0 && settings.importFilter.otherwise === 'accept') return peer.routeCount;
   let count = 0;
   for (const family of settings.families) {
-    const { paths } = rib.family(family);
+    const { paths, store } = rib.family(family);
     paths.forEachOf(source, (path) => {
-      if (paths.attributes[path] !== 0) count++;
+      const attributes = paths.attributes[path] ?? 0;
+      if (attributes !== 0 && store.refusal[attributes] === 0) count++;
     });
   }
   return count;
@@ -162,8 +162,8 @@ function routesAt(view: RouteView, rib: FamilyRib, prefix: number, peer: Peer | 
   };
   if (view === 'best') return best === 0 ? [] : [route(best)];
   if (view === 'advertised') {
-    const sent = peer?.groups.get(rib.family)?.announcedOf(prefix, peer.source ?? -1) ?? 0;
-    return sent === 0 ? [] : [route(sent)];
+    const sent = peer?.groups.get(rib.family)?.announcedOf(prefix, peer.source ?? -1) ?? [];
+    return sent.map((attributes) => route(attributes));
   }
   const list: RouteReport[] = [];
   const { paths } = rib;
@@ -256,7 +256,7 @@ function importVerdict(
 function advertisedReport(peer: Peer, familyRib: FamilyRib, rib: Rib, prefix: number): WhyReport['advertised'] {
   const group = peer.groups.get(familyRib.family);
   if (!group) return [];
-  const sent = group.announcedOf(prefix, peer.source ?? -1) !== 0;
+  const sent = group.announcedOf(prefix, peer.source ?? -1).length > 0;
   return [{ to: peer.settings.name, sent, verdict: sent ? 'sent' : whyNotSent(peer, familyRib, rib, prefix) }];
 }
 

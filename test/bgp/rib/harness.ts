@@ -10,6 +10,7 @@ import type { AddressFamily } from '../../../bgp/settings.ts';
 import { type PathAttributes, plainContext, type WireContext } from '../../../bgp/wire/attributes.ts';
 import { decodeMessage, encodeMessage } from '../../../bgp/wire/codec.ts';
 import type { Message, NotificationMessage } from '../../../bgp/wire/message.ts';
+import type { Nlri } from '../../../bgp/wire/nlri.ts';
 import { endOfRibOf, type UpdateMessage } from '../../../bgp/wire/update.ts';
 import { parseAddress } from '../../../net/address.ts';
 import { formatPrefix, parsePrefix } from '../../../net/prefix.ts';
@@ -62,6 +63,10 @@ export const update = (rest: Partial<UpdateMessage>): UpdateMessage => ({
   ...rest,
 });
 
+/** "10.0.0.0/8", or with a path identifier "10.0.0.0/8 #7". */
+const keyOf = ({ prefix, pathId }: Nlri): string =>
+  pathId === undefined ? formatPrefix(prefix) : `${formatPrefix(prefix)} #${pathId}`;
+
 export class TestPeer {
   readonly source: number;
   readonly table = new Map<string, PathAttributes>();
@@ -73,6 +78,7 @@ export class TestPeer {
   readonly adjRibIn: AdjRibIn;
   readonly groups: UpdateGroup[] = [];
   readonly #context: WireContext;
+  readonly #addPath: boolean;
 
   constructor(rib: Rib, number: number, options: PeerOptions) {
     const { asn = OWN_AS, families = ['ipv4-unicast'], client = false } = options;
@@ -98,6 +104,7 @@ export class TestPeer {
       importFilter: options.importFilter ?? acceptEverything,
       onEndOfRib: (family) => this.heardEndOfRib.push(family),
     });
+    this.#addPath = options.treatment?.addPath ?? false;
     for (const family of families) {
       const treatment: Treatment = {
         family,
@@ -141,7 +148,7 @@ export class TestPeer {
   write(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
       const length = ((bytes[at + 16] ?? 0) << 8) | (bytes[at + 17] ?? 0);
-      const outgoing = { ...this.#context, external: false };
+      const outgoing = { ...this.#context, external: false, addPathIpv4: this.#addPath };
       const result = decodeMessage(bytes.subarray(at, at + length), outgoing, true);
       if (result.kind === 'refused' || result.treatAsWithdraw || result.findings.length > 0) {
         throw new Error(`malformed output: ${JSON.stringify(result)}`);
@@ -156,11 +163,8 @@ export class TestPeer {
     const family = endOfRibOf(message);
     if (family) this.endOfRibs.push(family);
     const { mpReach, mpUnreach } = message.attributes;
-    for (const { prefix } of [...message.withdrawn, ...(mpUnreach?.withdrawn ?? [])])
-      this.table.delete(formatPrefix(prefix));
-    for (const { prefix } of [...message.nlri, ...(mpReach?.nlri ?? [])]) {
-      this.table.set(formatPrefix(prefix), message.attributes);
-    }
+    for (const nlri of [...message.withdrawn, ...(mpUnreach?.withdrawn ?? [])]) this.table.delete(keyOf(nlri));
+    for (const nlri of [...message.nlri, ...(mpReach?.nlri ?? [])]) this.table.set(keyOf(nlri), message.attributes);
   }
 
   drain(): void {

@@ -122,7 +122,10 @@ interface Twin {
   readonly routerId: number;
   readonly address: number;
   readonly client: boolean;
+  /** RFC 7911: is sent all paths. */
+  readonly addPath: boolean;
   readonly routes: Map<string, PathAttributes>;
+  readonly attributes: PathAttributes;
 }
 
 function runTwins(seed: number, steps: number): void {
@@ -137,8 +140,19 @@ function runTwins(seed: number, steps: number): void {
     const routerId = 1 + random(4);
     address++;
     const text = `10.0.${address >> 8}.${address & 255}`;
-    const peer = lab.peer({ asn, routerId, client, address: text });
-    twins.push({ peer, external, asn, routerId, address: ipv4(text), client, routes: new Map() });
+    const addPath = random(3) === 0;
+    const peer = lab.peer({ asn, routerId, client, address: text, treatment: { addPath } });
+    twins.push({
+      peer,
+      external,
+      asn,
+      routerId,
+      address: ipv4(text),
+      client,
+      addPath,
+      routes: new Map(),
+      attributes: {},
+    });
   };
   for (let i = 0; i < 4; i++) join();
   for (let step = 0; step < steps; step++) {
@@ -201,23 +215,26 @@ function compare(lab: Lab, twins: readonly Twin[], where: string): void {
     const full = paths.find((path) => path === chosen);
     if (full) best.set(text, full);
   }
-  for (const { peer, external, client } of twins) {
+  for (const twin of twins) {
+    const { peer, external } = twin;
     if (peer.queuedBytes > 0) continue;
-    const expected = [...best].filter(
-      ([, path]) => path.peer !== peer && (external || path.external || path.client || client),
-    );
-    assert.deepEqual([...peer.table.keys()].sort(), expected.map(([text]) => text).sort(), where);
-    for (const [text, path] of expected) {
-      const tail = peer.table
-        .get(text)
-        ?.asPath?.flatMap(({ asns }) => asns)
-        .slice(external ? 1 : 0);
-      assert.deepEqual(
-        tail,
-        path.attributes.asPath?.flatMap(({ asns }) => asns),
-        where,
-      );
-    }
+    const paths = twin.addPath ? allPaths(twins) : [...best];
+    const expected = paths
+      .filter(([, path]) => path.peer !== peer && (external || path.external || path.client || twin.client))
+      .map(([text, path]) => `${text} ${pathText(path.attributes, 0)}`);
+    const held = [...peer.table].map(([key, held]) => `${key.split(' ')[0]} ${pathText(held, external ? 1 : 0)}`);
+    assert.deepEqual(held.sort(), expected.sort(), where);
   }
   assert.equal(lab.rib.family('ipv4-unicast').count, best.size, where);
 }
+
+const allPaths = (twins: readonly Twin[]): [string, Twin][] =>
+  twins.flatMap((twin) =>
+    [...twin.routes].map(([text, found]): [string, Twin] => [text, { ...twin, attributes: found }]),
+  );
+
+const pathText = ({ asPath = [] }: PathAttributes, skip: number): string =>
+  asPath
+    .flatMap(({ asns }) => asns)
+    .slice(skip)
+    .join(' ');
