@@ -12,7 +12,6 @@ set -eu
 purpose=${1:-lab}
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
-log=$(mktemp "${TMPDIR:-/tmp}/twill-setup.XXXXXX")
 policy=/usr/sbin/policy-rc.d
 policy_mark='Put here by deploy/setup.sh of Twill'
 
@@ -140,6 +139,7 @@ allow_service_starts() {
   [ ! -e "$policy.twill-saved" ] || mv "$policy.twill-saved" "$policy"
 }
 
+log=$(mktemp "${TMPDIR:-/tmp}/twill-setup.XXXXXX")
 # Also puts back what an interrupted run left.
 trap 'allow_service_starts; rm -f "$log"' EXIT
 trap 'exit 130' INT TERM HUP

@@ -1,7 +1,7 @@
 // What to try in a lab that was left up: command lines that work as they are printed.
 
 import { type Lab, manifest, podOf } from './lab.ts';
-import { datastoreEndpoint, executable } from './nodes.ts';
+import { datastoreEndpoint, executable, runDirectoryOf } from './nodes.ts';
 import { routerShell } from './routers.ts';
 import { inside } from './shell.ts';
 import { routers, torA } from './topology.ts';
@@ -17,6 +17,7 @@ export function hints(lab: Lab): string {
         `alias twillctl=${executable('twillctl')}`,
         'twillctl get nodes -o wide',
         'twillctl ipam show --show-blocks',
+        `TWILL_RUN_DIR=${runDirectoryOf('node-a1')} twillctl node status`,
         `twillctl apply -f ${manifest('40-open-web.yaml')}`,
       ],
     ],
@@ -25,7 +26,7 @@ export function hints(lab: Lab): string {
       [
         at('pod-tester', 'bash'),
         at('pod-tester', `ping -c 3 ${podOf(lab, 'runner').address}`),
-        at('pod-runner', `sh -c 'exec 3<>/dev/tcp/${web.address}/8080; cat <&3'`).replace('sh -c', 'bash -c'),
+        at('pod-runner', `bash -c 'exec 3<>/dev/tcp/${web.address}/8080; cat <&3'`),
       ],
     ],
     ['A node', [at(torA.name, 'ip route'), at('node-a1', 'nft list table inet twill'), at('node-a1', 'ip route')]],
