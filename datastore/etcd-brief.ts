@@ -3,7 +3,7 @@
 
 import { BriefConnection } from './brief-connection.ts';
 import { closedError, readCredentials } from './credentials.ts';
-import { keyAfter, prefixBounds } from './key-bounds.ts';
+import { listBounds, prefixBounds } from './key-bounds.ts';
 import type {
   Compare,
   KvEntry,
@@ -46,9 +46,9 @@ class BriefStore implements KvStore {
   }
 
   async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
-    const { key, range_end: end } = prefixBounds(prefix);
+    const { key, range_end: end } = listBounds(prefix, options.after);
     const request = new MessageWriter()
-      .bytes(1, options.after === undefined ? key : keyAfter(options.after))
+      .bytes(1, key)
       .bytes(2, end)
       .number(3, options.limit ?? 0)
       .number(4, options.revision ?? 0)

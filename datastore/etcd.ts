@@ -13,7 +13,7 @@ import { fromKeyValue, toCompare, toRequestOp } from './etcd-convert.ts';
 import { EtcdLease } from './etcd-lease.ts';
 import { loadEtcdModules } from './etcd-modules.ts';
 import { WatchStream } from './etcd-watch.ts';
-import { keyAfter, prefixBounds } from './key-bounds.ts';
+import { listBounds } from './key-bounds.ts';
 import type {
   KvEntry,
   KvStore,
@@ -68,8 +68,7 @@ class EtcdStore implements KvStore {
       (client, options) =>
         client.kv.range(
           {
-            ...prefixBounds(prefix),
-            ...(after === undefined ? {} : { key: keyAfter(after) }),
+            ...listBounds(prefix, after),
             ...(revision === undefined ? {} : { revision }),
             ...(limit === undefined ? {} : { limit }),
             ...(keysOnly === undefined ? {} : { keys_only: keysOnly }),

@@ -12,5 +12,13 @@ export function prefixBounds(prefix: string): { readonly key: Buffer; readonly r
   return { key, range_end: end };
 }
 
-/** The first key behind this one. */
-export const keyAfter = (key: string): Buffer => Buffer.concat([Buffer.from(key, 'utf8'), ZERO]);
+/** What a list asks for: the keys of the prefix behind `after`, which may also lie before the prefix. */
+export function listBounds(
+  prefix: string,
+  after: string | undefined,
+): { readonly key: Buffer; readonly range_end: Buffer } {
+  const bounds = prefixBounds(prefix);
+  if (after === undefined) return bounds;
+  const behind = Buffer.concat([Buffer.from(after, 'utf8'), ZERO]);
+  return Buffer.compare(behind, bounds.key) > 0 ? { ...bounds, key: behind } : bounds;
+}

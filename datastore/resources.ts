@@ -38,6 +38,7 @@ import {
   resourceKey,
   resourcePrefix,
 } from './model/index.ts';
+import { pagesOf } from './pages.ts';
 import {
   AlreadyExistsError,
   ConflictError,
@@ -80,7 +81,6 @@ export interface ResourcesOptions {
   readonly author?: string;
 }
 
-const pageSize = 1000;
 const attempts = 5;
 
 export class Resources {
@@ -116,8 +116,8 @@ export class Resources {
     const invalid: InvalidEntry[] = [];
     let revision = 0;
     for await (const page of this.pages(kind, namespace)) {
-      resources.push(...page.resources);
-      invalid.push(...page.invalid);
+      for (const resource of page.resources) resources.push(resource);
+      for (const entry of page.invalid) invalid.push(entry);
       revision = page.revision;
     }
     return { resources, invalid, revision };
@@ -125,18 +125,8 @@ export class Resources {
 
   /** The same page by page, in bounded memory, all of one revision: `at`, or that of the first page. */
   async *pages<K extends Kind>(kind: K, namespace?: string, at?: Revision): AsyncGenerator<ResourceList<K>> {
-    let after: string | undefined;
-    let revision = at;
-    for (;;) {
-      const page = await this.store.list(resourcePrefix(kind, namespace), {
-        limit: pageSize,
-        ...(after !== undefined && { after }),
-        ...(revision !== undefined && { revision }),
-      });
-      revision ??= page.revision;
-      yield { ...decodeAll(kind, page.entries), revision };
-      after = page.entries.at(-1)?.key;
-      if (!page.more || after === undefined) return;
+    for await (const { entries, revision } of pagesOf(this.store, resourcePrefix(kind, namespace), { revision: at })) {
+      yield { ...decodeAll(kind, entries), revision };
     }
   }
 

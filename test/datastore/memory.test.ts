@@ -4,9 +4,16 @@ import assert from 'node:assert/strict';
 import { KvError } from '../../datastore/kv.ts';
 import { createMemoryStore } from '../../datastore/memory.ts';
 import { kvContract, watching } from './kv-contract.ts';
+import { compareWithTwin } from './store-twin.ts';
 
 describe('datastore/memory', () => {
   kvContract(async () => createMemoryStore());
+
+  for (let seed = 1; seed <= 20; seed++) {
+    it(`answers random operations as its slow twin does (seed ${seed})`, async () => {
+      await compareWithTwin(createMemoryStore(), seed, 300);
+    });
+  }
 
   it('ends watches with `rewound` when wiped, and starts over', async () => {
     const store = createMemoryStore();

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { KvError, type KvStore, type Operation } from '../../datastore/kv.ts';
 import { createMemoryStore, type MemoryStore } from '../../datastore/memory.ts';
 import { Follower } from './follower.ts';
+import { seededRandom } from './random.ts';
 import { until } from './until.ts';
 
 const put = (key: string, value: string): Operation => ({ kind: 'put', key, value });
@@ -137,7 +138,7 @@ describe('datastore/syncer', () => {
   });
 
   it('is always equal to the store in the end, under random writes and faults', async () => {
-    const random = mulberry32(20261121);
+    const { next: random } = seededRandom(20261121);
     follower = new Follower(store, ['/a/', '/b/']);
     for (let step = 0; step < 600; step++) {
       const key = `/${random() < 0.5 ? 'a' : random() < 0.8 ? 'b' : 'c'}/${Math.floor(random() * 12)}`;
@@ -159,14 +160,3 @@ describe('datastore/syncer', () => {
     await follower.equals(store, ['/a/', '/b/']);
   });
 });
-
-/** A small seeded generator, so that a failure repeats. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}

@@ -8,6 +8,7 @@ import { openStore } from '../../../datastore/etcd.ts';
 import { openBriefStore } from '../../../datastore/etcd-brief.ts';
 import { KvError, type KvStore } from '../../../datastore/kv.ts';
 import { kvContract, watching } from '../../datastore/kv-contract.ts';
+import { compareWithTwin } from '../../datastore/store-twin.ts';
 import { until } from '../../datastore/until.ts';
 import { type Daemon, startTwillDatastore, temporaryDirectory } from './processes.ts';
 
@@ -32,6 +33,14 @@ describe('twill-datastore', function () {
   });
 
   kvContract(open);
+
+  for (const seed of [101, 102, 103]) {
+    it(`answers random operations as its slow twin does (seed ${seed})`, async () => {
+      const store = await openStore({ etcdEndpoints: endpoint });
+      await compareWithTwin(store, seed, 300);
+      await store.close();
+    });
+  }
 
   describe('through the brief client', () => {
     kvContract((): Promise<KvStore> => openBriefStore({ etcdEndpoints: endpoint }));

@@ -4,6 +4,7 @@ import { openStore } from '../../../datastore/etcd.ts';
 import { openBriefStore } from '../../../datastore/etcd-brief.ts';
 import type { KvStore } from '../../../datastore/kv.ts';
 import { kvContract } from '../../datastore/kv-contract.ts';
+import { compareWithTwin } from '../../datastore/store-twin.ts';
 import { type Daemon, freePort, startEtcd, temporaryDirectory } from './processes.ts';
 
 describe('datastore/etcd with a real etcd', function () {
@@ -24,6 +25,14 @@ describe('datastore/etcd with a real etcd', function () {
   });
 
   kvContract((): Promise<KvStore> => openStore({ etcdEndpoints: endpoint }));
+
+  for (const seed of [101, 102, 103]) {
+    it(`answers random operations as its slow twin does (seed ${seed})`, async () => {
+      const store = await openStore({ etcdEndpoints: endpoint });
+      await compareWithTwin(store, seed, 300);
+      await store.close();
+    });
+  }
 
   describe('through the brief client', () => {
     kvContract((): Promise<KvStore> => openBriefStore({ etcdEndpoints: endpoint }));
