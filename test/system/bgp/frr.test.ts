@@ -124,9 +124,9 @@ ${family.map((line) => `  ${line}`).join('\n')}
     assert.equal(peerOf(us)?.state, 'Established');
   });
 
-  it('takes several paths of a prefix (RFC 7911)', async () => {
+  it('sends and takes several paths of a prefix (RFC 7911)', async () => {
     await up(frrConfig([], ['neighbor 10.77.0.1 addpath-tx-all-paths']), {
-      peer: { addPathReceive: true },
+      peer: { addPathSend: true, addPathReceive: true },
     });
     await until(() => theirs('10.244.0.0/26') !== undefined && ourRoutes().includes('192.0.2.0/24'));
   });
