@@ -20,6 +20,7 @@ import {
   parseIpamConfig,
   partsOfAffinityKey,
 } from '../datastore/model/index.ts';
+import { pagesOf } from '../datastore/pages.ts';
 import type { Resources } from '../datastore/resources.ts';
 import { prefixOfBlock, release } from '../ipam/block.ts';
 import type { IpamSnapshot } from '../ipam/usage.ts';
@@ -29,19 +30,9 @@ import { ordinalOf, parseInterfaceAddress, parsePrefix, prefixContains, prefixOf
 /** All entries below a prefix, read in pages of one revision. */
 export async function listAll(store: KvStore, prefix: string, at?: Revision): Promise<readonly KvEntry[]> {
   const entries: KvEntry[] = [];
-  let revision = at;
-  let after: string | undefined;
-  for (;;) {
-    const page = await store.list(prefix, {
-      limit: 1000,
-      ...(after !== undefined && { after }),
-      ...(revision !== undefined && { revision }),
-    });
-    revision ??= page.revision;
-    entries.push(...page.entries);
-    after = page.entries.at(-1)?.key;
-    if (!page.more || after === undefined) return entries;
-  }
+  for await (const page of pagesOf(store, prefix, { revision: at }))
+    for (const entry of page.entries) entries.push(entry);
+  return entries;
 }
 
 export async function readBlocks(store: KvStore, at?: Revision): Promise<readonly IpamBlock[]> {

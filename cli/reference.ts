@@ -14,6 +14,7 @@ const nowhere: World = {
   interrupted: () => Promise.resolve(),
   runEditor: () => 1,
   author: '',
+  progress: false,
   colours: false,
 };
 

@@ -4,32 +4,22 @@
 // was cut short is recognised before anything is written. Keys bound to a lease are somebody's heartbeat and stay out.
 
 import { createHash } from 'node:crypto';
-import type { KvEntry, KvStore, Operation, Revision } from '../datastore/kv.ts';
+import type { KvEntry, KvStore, Operation } from '../datastore/kv.ts';
 import { rootPrefix } from '../datastore/model/index.ts';
 import { isObject } from '../datastore/model/schema/check.ts';
+import { pagesOf } from '../datastore/pages.ts';
 import { CommandError } from './world.ts';
 
 const format = 'twill-datastore-export/1';
-const pageSize = 1000;
 /** etcd takes 128 operations in one transaction. */
 const batchSize = 100;
 
 export type Progress = (done: number) => void;
 
 /** The entries of one revision, page by page. */
-async function* entriesOf(store: KvStore): AsyncGenerator<readonly KvEntry[], Revision> {
-  let after: string | undefined;
-  let revision: Revision | undefined;
-  for (;;) {
-    const page = await store.list(rootPrefix, {
-      limit: pageSize,
-      ...(after !== undefined && { after }),
-      ...(revision !== undefined && { revision }),
-    });
-    revision ??= page.revision;
-    yield page.entries.filter(({ lease }) => lease === undefined || lease === '0');
-    after = page.entries.at(-1)?.key;
-    if (!page.more || after === undefined) return revision;
+async function* entriesOf(store: KvStore): AsyncGenerator<readonly KvEntry[]> {
+  for await (const { entries } of pagesOf(store, rootPrefix)) {
+    yield entries.filter(({ lease }) => lease === undefined || lease === '0');
   }
 }
 

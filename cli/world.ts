@@ -17,6 +17,8 @@ export interface World {
   readonly runEditor: (editor: string, file: string) => number;
   /** Who runs this, for those who meet a conflict: `root@host`. */
   readonly author: string;
+  /** Standard error is a terminal: whoever sits there wants to know how far it is. */
+  readonly progress: boolean;
   /** Standard output is a terminal: colours are welcome. */
   readonly colours: boolean;
 }

@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import type { KvStore } from '../../datastore/kv.ts';
 import { declarationOf, type Kind, kinds, resourcePrefix } from '../../datastore/model/index.ts';
+import { pagesOf } from '../../datastore/pages.ts';
 import type { Resources } from '../../datastore/resources.ts';
+import { progressOf } from '../output/progress.ts';
 import { formatBoxedTable } from '../output/table.ts';
 import { copyStore, exportLines, importPairs, type Progress, readExport } from '../transfer.ts';
 import { CommandError, type World } from '../world.ts';
@@ -38,13 +40,8 @@ export async function runDatastoreStatus(options: GlobalOptions, world: World): 
 
 async function countKeys(store: KvStore, prefix: string): Promise<number> {
   let number = 0;
-  let after: string | undefined;
-  for (;;) {
-    const page = await store.list(prefix, { keysOnly: true, limit: 10_000, ...(after !== undefined && { after }) });
-    number += page.entries.length;
-    after = page.entries.at(-1)?.key;
-    if (!page.more || after === undefined) return number;
-  }
+  for await (const page of pagesOf(store, prefix, { keysOnly: true })) number += page.entries.length;
+  return number;
 }
 
 export async function runBackup(file: string | undefined, options: GlobalOptions, world: World): Promise<void> {
@@ -124,14 +121,8 @@ export async function runCopy(options: CopyOptions, world: World): Promise<void>
   });
 }
 
-const progressEveryMs = 1000;
-
-/** Says on standard error how far it is, from the second second on. */
+/** Says how far it is. */
 function shown(world: World, total: number | undefined): Progress {
-  let next = Date.now() + progressEveryMs;
-  return (done) => {
-    if (Date.now() < next) return;
-    next = Date.now() + progressEveryMs;
-    world.err(`${done}${total === undefined ? '' : ` of ${total}`} keys\n`);
-  };
+  const show = progressOf(world);
+  return (done) => show(`${done}${total === undefined ? '' : ` of ${total}`} keys`);
 }

@@ -6,7 +6,8 @@ import { identifyManifests } from '../checked.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
 import { exported } from '../output/documents.ts';
-import { type Found, formatFor } from '../output/format.ts';
+import { type Found, formatFor, type ResourcePage } from '../output/format.ts';
+import { progressOf } from '../output/progress.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 
@@ -34,7 +35,7 @@ export async function runGet(
     const found =
       kindName === undefined
         ? await getFromFiles(options, world, resources, failures)
-        : await getByKind(resolveKind(kindName), names, options, resources, failures);
+        : await getByKind(resolveKind(kindName), names, options, resources, world, failures);
     world.out(await format(options.export && names.length > 0 ? withoutIdentity(found) : found));
   });
   if (failures.length > 0) throw new CommandError(failures.join('\n'));
@@ -48,9 +49,10 @@ async function getByKind(
   names: readonly string[],
   options: GetOptions,
   resources: Resources,
+  world: World,
   failures: string[],
 ): Promise<readonly Found[]> {
-  if (names.length === 0) return [await listKind(kind, options, resources, failures)];
+  if (names.length === 0) return [listKind(kind, options, resources, world, failures)];
   if (options.allNamespaces) return await getInAllNamespaces(kind, names, resources, failures);
   const namespace = namespaceFor(kind, options.namespace, undefined);
   return await getNamed(
@@ -60,20 +62,34 @@ async function getByKind(
   );
 }
 
-async function listKind(kind: Kind, options: GetOptions, resources: Resources, failures: string[]): Promise<Found> {
+function listKind(kind: Kind, options: GetOptions, resources: Resources, world: World, failures: string[]): Found {
   if (options.allNamespaces && options.namespace !== undefined) {
     throw new CommandError('cannot use both --namespace and --all-namespaces flags at the same time');
   }
   if (options.allNamespaces && !declarationOf(kind).namespaced) throw new CommandError(`${kind} is not namespaced`);
   const namespace = options.allNamespaces ? undefined : namespaceFor(kind, options.namespace, undefined);
-  const list = await resources.list(kind, namespace);
-  for (const { id, faults } of list.invalid) {
-    const place = id.namespace === undefined ? id.name : `${id.namespace}/${id.name}`;
-    failures.push(
-      `stored ${kind} ${place} is not valid: ${faults.map((fault) => `${fault.path} ${fault.problem}`).join('; ')}`,
-    );
+  return { kind: 'list', of: kind, pages: readPages(kind, namespace, resources, world, failures) };
+}
+
+async function* readPages(
+  kind: Kind,
+  namespace: string | undefined,
+  resources: Resources,
+  world: World,
+  failures: string[],
+): AsyncGenerator<ResourcePage> {
+  const showProgress = progressOf(world);
+  let read = 0;
+  for await (const page of resources.pages(kind, namespace)) {
+    read += page.resources.length;
+    showProgress(`${read} read`);
+    for (const { id, faults } of page.invalid) {
+      const place = id.namespace === undefined ? id.name : `${id.namespace}/${id.name}`;
+      const words = faults.map((fault) => `${fault.path} ${fault.problem}`).join('; ');
+      failures.push(`stored ${kind} ${place} is not valid: ${words}`);
+    }
+    yield page;
   }
-  return { kind: 'list', of: kind, resources: list.resources, revision: list.revision };
 }
 
 interface Wanted {

@@ -10,7 +10,13 @@ import { formatTable } from './table.ts';
 /** One resource, or everything of a kind. */
 export type Found =
   | { readonly kind: 'resource'; readonly resource: Resource; readonly document: unknown }
-  | { readonly kind: 'list'; readonly of: Kind; readonly resources: readonly Resource[]; readonly revision: number };
+  | { readonly kind: 'list'; readonly of: Kind; readonly pages: AsyncIterable<ResourcePage> };
+
+/** Part of a list. Tables keep only the text of their cells, so a list may be long. */
+export interface ResourcePage {
+  readonly resources: readonly Resource[];
+  readonly revision: number;
+}
 
 export type Format = (found: readonly Found[]) => Promise<string>;
 
@@ -28,10 +34,10 @@ export async function formatFor(output: string, options: FormatOptions): Promise
     case 'wide':
       return async (found) => tables(found, (kind) => headingsOf(kind, name === 'wide'), options.showNamespace);
     case 'json':
-      return async (found) => formatJson(documentOf(found));
+      return async (found) => formatJson(await documentOf(found));
     case 'yaml':
     case 'yml':
-      return async (found) => await formatYaml(documentOf(found));
+      return async (found) => await formatYaml(await documentOf(found));
     case 'custom-columns':
       if (argument === '') throw new CommandError('need to specify at least one column');
       return async (found) => tables(found, (kind) => checkColumns(kind, argument.split(',')), options.showNamespace);
@@ -52,9 +58,7 @@ export async function formatFor(output: string, options: FormatOptions): Promise
 async function templateFormat(template: string): Promise<Format> {
   const { runTemplate, TemplateError } = await import('./go-template.ts');
   return async (found) => {
-    const documents = found.map((item) =>
-      item.kind === 'resource' ? item.document : listOf(item.of, item.resources, item.revision),
-    );
+    const documents = await Promise.all(found.map(documentFrom));
     try {
       return runTemplate(template, documents);
     } catch (error) {
@@ -65,40 +69,53 @@ async function templateFormat(template: string): Promise<Format> {
 }
 
 /** One value by itself, several as a list. */
-function documentOf(found: readonly Found[]): unknown {
-  const documents = found.map((item) =>
-    item.kind === 'resource' ? item.document : listOf(item.of, item.resources, item.revision),
-  );
+async function documentOf(found: readonly Found[]): Promise<unknown> {
+  const documents = await Promise.all(found.map(documentFrom));
   return documents.length === 1 ? documents[0] : documents;
 }
 
-function tables(
+async function documentFrom(item: Found): Promise<unknown> {
+  if (item.kind === 'resource') return item.document;
+  const items: Resource[] = [];
+  let revision = 0;
+  for await (const page of item.pages) {
+    for (const resource of page.resources) items.push(resource);
+    revision = page.revision;
+  }
+  return listOf(item.of, items, revision);
+}
+
+interface TableRows {
+  readonly kind: Kind;
+  readonly headings: readonly string[];
+  readonly rows: string[][];
+}
+
+async function tables(
   found: readonly Found[],
   headingsFor: (kind: Kind) => readonly string[],
   showNamespace: boolean,
-): string {
-  return groupByKind(found)
-    .map(({ kind, resources }) => {
-      const own = headingsFor(kind);
-      const withNamespace = showNamespace && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
-      const headings = withNamespace ? ['NAMESPACE', ...own] : own;
-      const rows = resources.map((resource) => headings.map((heading) => cellOf(resource, heading) ?? ''));
-      return `${formatTable(headings, rows)}\n`;
-    })
-    .join('');
+): Promise<string> {
+  const groups: TableRows[] = [];
+  for (const item of found) {
+    const kind = item.kind === 'list' ? item.of : item.resource.kind;
+    const table = tableFor(groups, kind, headingsFor(kind), showNamespace);
+    const add = (resource: Resource) =>
+      table.rows.push(table.headings.map((heading) => cellOf(resource, heading) ?? ''));
+    if (item.kind === 'resource') add(item.resource);
+    else for await (const page of item.pages) page.resources.forEach(add);
+  }
+  return groups.map(({ headings, rows }) => `${formatTable(headings, rows)}\n`).join('');
 }
 
 /** Neighbours of one kind share a table. */
-function groupByKind(found: readonly Found[]): readonly { kind: Kind; resources: Resource[] }[] {
-  const groups: { kind: Kind; resources: Resource[] }[] = [];
-  for (const item of found) {
-    const kind = item.kind === 'list' ? item.of : item.resource.kind;
-    const resources = item.kind === 'list' ? item.resources : [item.resource];
-    const last = groups.at(-1);
-    if (last?.kind === kind) last.resources.push(...resources);
-    else groups.push({ kind, resources: [...resources] });
-  }
-  return groups;
+function tableFor(groups: TableRows[], kind: Kind, own: readonly string[], showNamespace: boolean): TableRows {
+  const last = groups.at(-1);
+  if (last?.kind === kind) return last;
+  const withNamespace = showNamespace && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
+  const table = { kind, headings: withNamespace ? ['NAMESPACE', ...own] : own, rows: [] };
+  groups.push(table);
+  return table;
 }
 
 function checkColumns(kind: Kind, columns: readonly string[]): readonly string[] {

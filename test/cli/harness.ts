@@ -65,6 +65,7 @@ export class Cli {
       interrupted: () => this.interruption,
       runEditor: (_editor, file) => this.edit(file),
       author: this.author,
+      progress: false,
       colours: false,
     });
     return { code, out, err };
