@@ -32,13 +32,16 @@ export async function fibRoutes(machine: string): Promise<readonly FibEntry[]> {
   }));
 }
 
-/** All routes, and all rules without their counters: two machines with the same text forward alike. */
+/** Felix's memory of flows that it cut; it expires by itself and says nothing of who may talk to whom. */
+export const flowMemory = 'revoked-answers';
+
+/** All routes, and all rules without their counters and without flows that were cut: the same text forwards alike. */
 export async function forwardingState(machine: string): Promise<{ routes: string; rules: string }> {
   const [routes, rules] = await Promise.all([
     must(['ip', 'route', 'show', 'table', 'all'], { inside: machine }),
     must(['nft', '--stateless', 'list', 'ruleset'], { inside: machine }),
   ]);
-  return { routes, rules };
+  return { routes, rules: rules.replaceAll(new RegExp(`\\tset ${flowMemory}[46] \\{[\\s\\S]*?\\n\\t\\}\\n`, 'g'), '') };
 }
 
 export function addressFromText(text: string): Address {

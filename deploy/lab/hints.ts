@@ -1,5 +1,6 @@
 // What to try in a lab that was left up: command lines that work as they are printed.
 
+import { blockOf } from './checks/routes.ts';
 import { type Lab, manifest, podOf } from './lab.ts';
 import { datastoreEndpoint, executable, runDirectoryOf } from './nodes.ts';
 import { routerShell } from './routers.ts';
@@ -17,7 +18,10 @@ export function hints(lab: Lab): string {
         `alias twillctl=${executable('twillctl')}`,
         'twillctl get nodes -o wide',
         'twillctl ipam show --show-blocks',
+        'twillctl policy why dev/crawler shop/web tcp/8080',
+        'twillctl policy hits',
         `TWILL_RUN_DIR=${runDirectoryOf('node-a1')} twillctl node status`,
+        `TWILL_RUN_DIR=${runDirectoryOf('node-a1')} twillctl bgp why ${blockOf(podOf(lab, 'db').address)}`,
         `twillctl apply -f ${manifest('40-open-web.yaml')}`,
       ],
     ],

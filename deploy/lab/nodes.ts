@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { callControl, somebodyListens } from '../../runtime/control.ts';
 import { labDirectory } from './journal.ts';
 import { familyOf, Kept, kill, logTail, type Running, type Service, start } from './processes.ts';
-import { must, waitFor } from './shell.ts';
+import { must, type Outcome, run, waitFor } from './shell.ts';
 import { type LabNode, nodes, store } from './topology.ts';
 
 /** The built executables: beside the lab's own bundle, or found from the sources. */
@@ -51,9 +51,15 @@ export class Datastore {
   }
 }
 
-/** `twillctl …` against the lab's datastore. */
+const towardsDatastore = { environment: { ETCD_ENDPOINTS: datastoreEndpoint } };
+
+/** `twillctl …` against the lab's datastore; throws with its words when it fails. */
 export const twillctl = (words: readonly string[]): Promise<string> =>
-  must([executable('twillctl'), ...words], { environment: { ETCD_ENDPOINTS: datastoreEndpoint } });
+  must([executable('twillctl'), ...words], towardsDatastore);
+
+/** The same, for those whose exit code says something. */
+export const twillctlOutcome = (words: readonly string[]): Promise<Outcome> =>
+  run([executable('twillctl'), ...words], towardsDatastore);
 
 export class NodeAgent {
   readonly node: LabNode;

@@ -107,9 +107,7 @@ async function traces(pod: AttachedPod): Promise<readonly Trace[]> {
   const ofRoute = routes
     .filter((route) => route.prefix === `${pod.address}/32`)
     .map(({ prefix, device }) => `${prefix} dev ${device}`);
-  // Five-tuples of flows that were cut; they expire by themselves and say nothing of who owns the address.
-  const standing = rules.replaceAll(/\tset revoked-answers[46] \{[\s\S]*?\n\t\}\n/g, '');
-  const ofRules = standing.split('\n').filter((line) => named.test(line));
+  const ofRules = rules.split('\n').filter((line) => named.test(line));
   return [
     { where: 'route', text: ofRoute.join('\n') },
     { where: 'rules', text: ofRules.join('\n') },

@@ -1,7 +1,7 @@
 // 3. Who may talk to whom: the full matrix, a deny of an earlier tier, and how soon a changed policy is on the wire.
 
 import { type Lab, manifest, podOf } from '../lab.ts';
-import { twillctl } from '../nodes.ts';
+import { twillctl, twillctlOutcome } from '../nodes.ts';
 import type { Probe } from '../probe/client.ts';
 import type { Target } from '../probe/protocol.ts';
 import { sleep, waitFor } from '../shell.ts';
@@ -10,7 +10,7 @@ import type { Check, CheckGroup, Seen } from './check.ts';
 
 export const policyChecks = (lab: Lab): CheckGroup => ({
   title: 'Policy',
-  checks: [matrixCheck(lab), earlierTierCheck(lab), openCheck(lab), closeCheck(lab)],
+  checks: [matrixCheck(lab), earlierTierCheck(lab), whyCheck(), openCheck(lab), closeCheck(lab)],
 });
 
 /**
@@ -83,6 +83,21 @@ function earlierTierCheck(lab: Lab): Check {
     },
   };
 }
+
+/** The answer to "why not" names what the wire has just shown. */
+const whyCheck = (): Check => ({
+  name: 'twillctl policy why crawler → web',
+  expected: 'denied by quarantine, tier security',
+  run: async () => {
+    const { code, stdout, stderr } = await twillctlOutcome(['policy', 'why', 'dev/crawler', 'shop/web', 'tcp/8080']);
+    const passed = /^DENIED/.test(stdout) && /quarantine ingress\[0\] denies it, in tier security/.test(stdout);
+    return {
+      passed,
+      seen: passed ? 'denied by quarantine, tier security' : `exit code ${code}`,
+      details: `${stdout}${stderr}`.split('\n'),
+    };
+  },
+});
 
 const openCheck = (lab: Lab): Check => ({
   name: 'twillctl apply opens web:9090',

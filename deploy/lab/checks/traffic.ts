@@ -1,7 +1,7 @@
 // Packets through a node, and its kernel, watched while something dies: what was lost and what changed.
 
 import { spawn } from 'node:child_process';
-import { forwardingState } from '../fib.ts';
+import { flowMemory, forwardingState } from '../fib.ts';
 import { labDirectory, labMark } from '../journal.ts';
 import { type Lab, podOf } from '../lab.ts';
 import { type PingResult, startPing } from '../ping.ts';
@@ -80,7 +80,7 @@ function watchKernel(machine: string): { stop(): Promise<readonly string[]> } {
       return texts
         .join('')
         .split('\n')
-        .filter((line) => line.trim() !== '');
+        .filter((line) => line.trim() !== '' && !line.startsWith('# new generation') && !line.includes(flowMemory));
     },
   };
 }
