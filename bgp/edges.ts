@@ -85,6 +85,8 @@ export interface Fib {
   resolve(address: Address): { readonly interfaceIndex: number; readonly gateway?: Address } | undefined;
   /** Links, addresses or foreign routes changed: resolved next hops may differ. */
   onChange(callback: () => void): void;
+  /** Routes of ours that somebody else removed: the kernel, with a link that went down, or an operator. */
+  onLost?(callback: (prefixes: readonly Prefix[]) => void): void;
   close(): void;
 }
 

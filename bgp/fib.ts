@@ -4,6 +4,9 @@
 //     RIB ──replace, remove──► apply() ──batches of 512──► rtnetlink
 //     monitor (links, addresses, routes but ours) ──► NextHopTable ──► onChange, when a next hop is reached differently
 //
+// The kernel removes routes by itself when a link goes down, and does not tell (IPv4). So after such an event, and now and
+// then, our routes are read back, and those that are missing are told to onLost.
+//
 // A route of somebody else with our prefix and metric, or a better one, is never replaced: ours waits and goes in when
 // that one is gone.
 
@@ -32,8 +35,21 @@ export async function openFib(options: FibOptions): Promise<Fib> {
 }
 
 /** Prefixes as map keys: half the memory of their text. */
-const keyOf = ({ address, length }: Prefix): number | bigint =>
+type PrefixKey = number | bigint;
+
+const keyOf = ({ address, length }: Prefix): PrefixKey =>
   typeof address === 'number' ? address * 64 + length : address * 256n + BigInt(length);
+
+const prefixOfKey = (key: PrefixKey): Prefix =>
+  typeof key === 'number'
+    ? { address: Math.floor(key / 64), length: key % 64 }
+    : { address: key / 256n, length: Number(key % 256n) };
+
+/** Links that go down often do so in company, and come back soon. */
+const verifySoonMs = 50;
+const verifyAlwaysMs = 60_000;
+/** With more routes than this, only what hints at a loss has them read back. */
+const verifyAlwaysLimit = 50_000;
 
 class KernelFib implements Fib {
   readonly #settings: FibOptions['settings'];
@@ -41,10 +57,14 @@ class KernelFib implements Fib {
   readonly #monitor: Monitor;
   readonly #nextHops = new NextHopTable();
   /** Prefixes of the routes that we have in the kernel. */
-  readonly #own = new Set<number | bigint>();
+  readonly #own = new Set<PrefixKey>();
   /** Ours that wait for a foreign route of the same prefix, as good or better, to go. */
-  readonly #waiting = new Map<number | bigint, FibRoute>();
+  readonly #waiting = new Map<PrefixKey, FibRoute>();
   readonly #callbacks: (() => void)[] = [];
+  readonly #lostCallbacks: ((prefixes: readonly Prefix[]) => void)[] = [];
+  /** Written while our routes are being read back. */
+  #written: Set<PrefixKey> | undefined;
+  #verifyTimer: NodeJS.Timeout;
   #closed = false;
   #resyncing: Promise<void> | undefined;
 
@@ -59,6 +79,7 @@ class KernelFib implements Fib {
       onEvents: (events) => this.#onEvents(events),
     });
     this.#rtnetlink = new Rtnetlink(inNetns);
+    this.#verifyTimer = this.#verifyIn(verifyAlwaysMs);
   }
 
   /** Reads all foreign routes anew: at the start, and after events were lost. */
@@ -99,6 +120,7 @@ class KernelFib implements Fib {
     const failures: FibFailure[] = [];
     for (const prefix of remove) {
       this.#waiting.delete(keyOf(prefix));
+      this.#written?.add(keyOf(prefix));
       if (!this.#own.delete(keyOf(prefix))) continue;
       prefixes.push(prefix);
       requests.push(deleteRoute({ prefix, ...this.#settings }));
@@ -114,6 +136,7 @@ class KernelFib implements Fib {
         continue;
       }
       this.#waiting.delete(key);
+      this.#written?.add(key);
       prefixes.push(route.prefix);
       // Create, unless it is ours already: the kernel's replace would not ask whose the other is.
       requests.push(addRoute(this.#kernelRoute(route), this.#own.has(key) ? 'replace' : 'create'));
@@ -144,9 +167,14 @@ class KernelFib implements Fib {
     this.#callbacks.push(callback);
   }
 
+  onLost(callback: (prefixes: readonly Prefix[]) => void): void {
+    this.#lostCallbacks.push(callback);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#verifyTimer);
     void this.#monitor.close();
     this.#rtnetlink.close();
   }
@@ -181,6 +209,46 @@ class KernelFib implements Fib {
     }
     if (freed) this.#retryWaiting();
     if (changed) this.#announce();
+    if (events.some(mayRemoveRoutes)) {
+      clearTimeout(this.#verifyTimer);
+      this.#verifyTimer = this.#verifyIn(verifySoonMs);
+    }
+  }
+
+  #verifyIn(delay: number): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      const due = delay === verifySoonMs || this.#own.size <= verifyAlwaysLimit;
+      const done = due ? this.#verify() : Promise.resolve();
+      void done.finally(() => {
+        if (!this.#closed && this.#verifyTimer === timer) this.#verifyTimer = this.#verifyIn(verifyAlwaysMs);
+      });
+    }, delay);
+    return timer.unref();
+  }
+
+  /** Reads our routes back and tells which are missing. */
+  async #verify(): Promise<void> {
+    if (this.#own.size === 0 || this.#written) return;
+    const { table, protocol } = this.#settings;
+    const missing = new Set(this.#own);
+    const written = new Set<PrefixKey>();
+    this.#written = written;
+    try {
+      for (const family of [4, 6] as const) {
+        for (const route of await this.#rtnetlink.routesInSlices({ family, table, protocol })) {
+          missing.delete(keyOf(route.prefix));
+        }
+      }
+    } catch {
+      // The table kept changing while it was read; there will be another time.
+      return;
+    } finally {
+      this.#written = undefined;
+    }
+    const lost = [...missing].filter((key) => !written.has(key));
+    if (lost.length === 0 || this.#closed) return;
+    for (const key of lost) this.#own.delete(key);
+    for (const callback of this.#lostCallbacks) callback(lost.map(prefixOfKey));
   }
 
   #onEvent(event: MonitorEvent): boolean {
@@ -224,6 +292,12 @@ class KernelFib implements Fib {
 }
 
 const sliceSize = 2048;
+
+const mayRemoveRoutes = (event: MonitorEvent): boolean =>
+  (event.kind === 'link' && !event.link.up) ||
+  event.kind === 'link-removed' ||
+  event.kind === 'address-removed' ||
+  event.kind === 'resync';
 
 function foreignRoute(route: Route): ForeignRoute {
   const [hop] = route.nextHops;

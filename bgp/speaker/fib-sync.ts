@@ -5,12 +5,13 @@
 // route stands for, once all peers have sent what they have.
 
 import { type Address, formatAddress } from '../../net/address.ts';
-import { formatPrefix, type Prefix, prefixCovers } from '../../net/prefix.ts';
+import { familyOfPrefix, formatPrefix, type Prefix, prefixCovers } from '../../net/prefix.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Fib, FibFailure, FibNextHop, FibRoute } from '../edges.ts';
 import { grow32, type IdList } from '../rib/columns.ts';
 import { chooseSeveral } from '../rib/decision.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
+import { findPrefix } from '../rib/prefixes.ts';
 import { families, type Rib } from '../rib/rib.ts';
 import type { AddressFamily, FibSettings } from '../settings.ts';
 
@@ -59,6 +60,7 @@ export class FibSync {
     nextHops.onNew = (index, { address }) => this.#resolve(index, address);
     for (let index = 1; index < nextHops.end; index++) this.#resolve(index, nextHops.get(index).address);
     this.#fib.onChange(() => this.#onChange());
+    this.#fib.onLost?.((prefixes) => this.#onLost(prefixes));
     for (const state of this.#states.values()) {
       state.rib.onDecided = (changed) => this.#note(state, changed);
       state.rib.holds = (prefix) => state.dirty.has(prefix) || (state.installed[prefix] ?? 0) !== 0;
@@ -145,6 +147,21 @@ export class FibSync {
       }
     }
     this.onWork();
+  }
+
+  /** What the kernel has lost is to be written again. */
+  #onLost(prefixes: readonly Prefix[]): void {
+    if (this.#closed) return;
+    this.#log.info({ routes: prefixes.length }, 'kernel routes were removed by somebody else');
+    for (const prefix of prefixes) {
+      const state = this.#states.get(familyOfPrefix(prefix) === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
+      const id = state ? findPrefix(state.rib.prefixes, prefix) : 0;
+      if (!state || (state.installed[id] ?? 0) === 0) continue;
+      state.installed[id] = 0;
+      this.#count--;
+      state.dirty.add(id);
+    }
+    void this.#run();
   }
 
   /** The RIB has something to flush. Set by the speaker. */

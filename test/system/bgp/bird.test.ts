@@ -229,6 +229,18 @@ protocol bgp twill {
     for (const [ours] of watched.stop()) assert.match(ours ?? '', /192\.0\.2\.0\/24/);
   });
 
+  it('has its routes in the kernel again after a link went down and up', async () => {
+    await up({});
+    await until(() => ourRoutes().includes('192.0.2.0/24'));
+    bench.ip(bench.us, 'link', 'set', 'e0', 'down');
+    bench.ip(bench.us, 'link', 'set', 'e0', 'up');
+    await until(() => /192\.0\.2\.0\/24 via 10\.77\.0\.2/.test(ourRoutes()), ourRoutes);
+    bench.ip(bench.us, 'route', 'del', '192.0.2.0/24', 'proto', '81');
+    bench.ip(bench.us, 'link', 'set', 'e0', 'down');
+    bench.ip(bench.us, 'link', 'set', 'e0', 'up');
+    await until(() => /192\.0\.2\.0\/24 via 10\.77\.0\.2/.test(ourRoutes()), ourRoutes);
+  });
+
   it('loses a dead peer in a fraction of a second by BFD, with its routes', async () => {
     const bfd = new BfdClient({ log: createLogger('test', 'silent'), netns: bench.netns });
     try {

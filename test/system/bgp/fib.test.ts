@@ -7,7 +7,7 @@ import type { Fib, FibRoute } from '../../../bgp/edges.ts';
 import { openFib } from '../../../bgp/fib.ts';
 import { createNetns, deleteNetns, netnsPath } from '../../../linux/netns.ts';
 import { parseAddress } from '../../../net/address.ts';
-import { parsePrefix } from '../../../net/prefix.ts';
+import { formatPrefix, parsePrefix } from '../../../net/prefix.ts';
 
 const netns = `tw-bgp2-fib-${process.pid}`;
 const ip = (...words: string[]): string => execFileSync('ip', ['-n', netns, ...words], { encoding: 'utf8' });
@@ -115,6 +115,29 @@ describe('bgp fib, in the kernel', () => {
     await until(() => ours('-4').length === 1);
     await fib.apply([], [route.prefix]);
     ip('addr', 'add', '10.0.2.1/24', 'dev', 'e2');
+  });
+
+  it('tells which of its routes the kernel, or somebody, has removed', async () => {
+    const lost: string[] = [];
+    fib.onLost?.((prefixes) => lost.push(...prefixes.map(formatPrefix)));
+    const routes: FibRoute[] = ['10.50.0.0/26', '10.50.1.0/26'].map((text, i) => ({
+      kind: 'unicast',
+      prefix: prefix(text),
+      nextHops: [{ gateway: address(`10.0.${i + 1}.2`) }],
+    }));
+    await fib.apply(routes, []);
+    // Down and up at once: what follows from the events in between is undone before anybody can look.
+    ip('link', 'set', 'e2', 'down');
+    ip('link', 'set', 'e2', 'up');
+    await until(() => lost.length > 0);
+    assert.deepEqual(lost, ['10.50.1.0/26']);
+    await until(() => fib.resolve(address('10.0.2.2')) !== undefined);
+    assert.deepEqual(await fib.apply(routes.slice(1), []), []);
+    assert.equal(ours('-4').length, 2);
+    await fib.apply(
+      [],
+      routes.map((route) => route.prefix),
+    );
   });
 
   it('says what the kernel refused', async () => {
