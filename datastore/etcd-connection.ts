@@ -7,6 +7,7 @@
 // etcd3's own fault handling is switched off (its circuit breaker kept refusing calls for seconds after etcd was back),
 // and what it leaves open is set: deadlines, keepalive, message size, back-off of the connection.
 
+import { noop } from 'cockatiel';
 import type { Etcd3, IOptions } from 'etcd3';
 import { type Credentials, closedError } from './credentials.ts';
 import { type CallKind, toKvError } from './etcd-errors.ts';
@@ -105,7 +106,7 @@ export class EtcdConnection {
       ...(username === undefined ? {} : { auth: { username, password: password ?? '' } }),
       // Also for what etcd3 calls by itself, such as the exchange of a password for a token.
       defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + this.requestTimeoutMs }),
-      faultHandling: { host: () => this.modules.noop, global: this.modules.noop },
+      faultHandling: { host: () => noop, global: noop },
       grpcOptions: {
         'grpc.max_receive_message_length': -1,
         'grpc.max_send_message_length': -1,

@@ -4,14 +4,9 @@
 export interface EtcdModules {
   readonly Etcd3: typeof import('etcd3').Etcd3;
   readonly InterceptingCall: typeof import('@grpc/grpc-js').InterceptingCall;
-  readonly noop: typeof import('cockatiel').noop;
 }
 
 export async function loadEtcdModules(): Promise<EtcdModules> {
-  const [{ Etcd3 }, { InterceptingCall }, { noop }] = await Promise.all([
-    import('etcd3'),
-    import('@grpc/grpc-js'),
-    import('cockatiel'),
-  ]);
-  return { Etcd3, InterceptingCall, noop };
+  const [{ Etcd3 }, { InterceptingCall }] = await Promise.all([import('etcd3'), import('@grpc/grpc-js')]);
+  return { Etcd3, InterceptingCall };
 }

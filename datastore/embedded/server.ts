@@ -1,9 +1,9 @@
 // The gRPC server of twill-datastore: binds the address and hands the services their engine.
 
-import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { type AnyDefinition, loadSync, type ServiceDefinition } from '@grpc/proto-loader';
@@ -86,6 +86,7 @@ const isService = (definition: AnyDefinition): definition is ServiceDefinition =
 /** Removes the socket of a server that is gone; a living one keeps its place. */
 async function freeSocket(path: string): Promise<void> {
   if (Buffer.byteLength(path) > 107) throw new Error(`${path}: the path of a unix socket has at most 107 bytes`);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   if (!existsSync(path)) return;
   if (!lstatSync(path).isSocket()) throw new Error(`${path} is there and is not a socket`);
   if (await answers(path)) throw new Error(`${path}: another server listens there already`);
