@@ -19,7 +19,6 @@ export function hints(lab: Lab): string {
         'twillctl get nodes -o wide',
         'twillctl ipam show --show-blocks',
         'twillctl policy why dev/crawler shop/web tcp/8080',
-        'twillctl policy hits',
         `TWILL_RUN_DIR=${runDirectoryOf('node-a1')} twillctl node status`,
         `TWILL_RUN_DIR=${runDirectoryOf('node-a1')} twillctl bgp why ${blockOf(podOf(lab, 'db').address)}`,
         `twillctl apply -f ${manifest('40-open-web.yaml')}`,
