@@ -1,7 +1,7 @@
 // Commands about the node that twillctl runs on.
 
 import type { Command } from 'commander';
-import type { World } from '../world.ts';
+import { CommandError, type World } from '../world.ts';
 import { withGlobals } from './shared.ts';
 
 export function defineNodeCommands(program: Command, world: World): void {
@@ -11,6 +11,29 @@ export function defineNodeCommands(program: Command, world: World): void {
     .option('--run-dir <directory>', 'where the agent’s sockets are (or TWILL_RUN_DIR)')
     .option('-o, --output <format>', 'table, json or yaml')
     .action(async (options) => (await import('../commands/node-status.ts')).runNodeStatus(options, world));
+  withGlobals(node.command('list'))
+    .description('Show every node with what it last said of itself: ready, sessions, endpoints.')
+    .option('-o, --output <format>', 'ps, yaml or json', 'ps')
+    .option('--redis-url <url>', 'where nodes report, when that is not the datastore (or REDIS_URL)')
+    .action(async (options) => (await import('../commands/node-list.ts')).runNodeList(options, world));
+  node
+    .command('checksystem')
+    .description('Check whether this machine can be a node.')
+    .action(async () => (await import('../commands/node-system.ts')).runCheckSystem(world));
+  node
+    .command('diags')
+    .description('Collect what helps to find a fault of this node into one file.')
+    .option('--run-dir <directory>', 'where the agent’s sockets are (or TWILL_RUN_DIR)')
+    .option('--log-dir <directory>', 'where to put it; the directory for temporary files when absent')
+    .action(async (options) => (await import('../commands/node-system.ts')).runDiags(options, world));
+  node
+    .command('run')
+    .description('Not here: the agent is a program of its own, twill-node.')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw new CommandError('the agent is a program of its own: start twill-node (twill-node --help)');
+    });
   withGlobals(node.command('drain-bgp'))
     .description(
       'Move traffic away from a node before maintenance: its routes are announced as about to go (RFC 8326).',

@@ -1,0 +1,117 @@
+// node list, status, checksystem, diags: from reports, a control socket, and this machine.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describeStatus } from '../../cli/commands/node-status.ts';
+import { serveControl } from '../../runtime/control.ts';
+import { Cli } from './harness.ts';
+
+const node = (name: string) => `
+apiVersion: projectcalico.org/v3
+kind: Node
+metadata: {name: ${name}}
+spec: {bgp: {ipv4Address: 10.0.0.1/24}}
+`;
+
+const peers = [
+  {
+    address: '10.0.0.2',
+    type: 'node-to-node mesh',
+    asn: 64512,
+    state: 'Established',
+    since: '2020-01-02T03:04:05Z',
+    routesIn: 4,
+    routesOut: 2,
+  },
+  {
+    address: '10.0.0.3',
+    type: 'global',
+    asn: 64601,
+    state: 'Active',
+    since: '2020-01-02T03:04:05Z',
+    detail: 'Connection refused',
+    routesIn: 0,
+    routesOut: 0,
+  },
+];
+
+describe('twillctl node list', () => {
+  it('joins the nodes with what they report', async () => {
+    const cli = await Cli.start();
+    await cli.run('apply -f -', [node('a'), node('b')].join('---'));
+    const { openEphemeral } = await import('../../datastore/ephemeral.ts');
+    const ephemeral = await openEphemeral({ store: cli.store });
+    const report = (name: string, more: object) =>
+      ephemeral.publish(
+        'status',
+        name,
+        JSON.stringify({ node: name, at: new Date().toISOString(), version: '0.1.0', ...more }),
+        30,
+      );
+    await report('a', { ready: true, reasons: [], felix: { endpoints: 7, policies: 3 }, bgp: { peers } });
+    await report('c', { ready: false, reasons: ['bgp does not answer'] });
+    const { out } = await cli.run('node list');
+    assert.deepEqual(
+      out
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.replace(/ {2,}/g, '|').replace(/\|\ds\b/, '|0s')),
+      [
+        'NAME|STATE|SESSIONS|ENDPOINTS|POLICIES|VERSION|AGE|REMARKS',
+        'a|ready|1/2|7|3|0.1.0|0s',
+        'b|silent|-|-|-|-|-|no report: the agent does not run, or does not reach the datastore',
+        'c|not ready|-|-|-|0.1.0|0s|there is no such Node resource; bgp does not answer',
+      ],
+    );
+    const json = JSON.parse((await cli.run('node list -o json')).out);
+    assert.deepEqual(json[0].sessions, { established: 1, configured: 2 });
+    await ephemeral.close();
+  });
+});
+
+describe('twillctl node status', () => {
+  it('prints calicoctl’s tables, with routes', () => {
+    assert.equal(
+      describeStatus({ node: 'n1', routerId: '10.0.0.1', asn: 64512, peers }),
+      `Calico process is running. (node n1, AS 64512, router id 10.0.0.1)
+
+IPv4 BGP status
++--------------+-------------------+-------+-------+------------+---------------------------+-----------+------------+
+| PEER ADDRESS | PEER TYPE         | AS    | STATE | SINCE      | INFO                      | ROUTES IN | ROUTES OUT |
++--------------+-------------------+-------+-------+------------+---------------------------+-----------+------------+
+| 10.0.0.2     | node-to-node mesh | 64512 | up    | 2020-01-02 | Established               | 4         | 2          |
+| 10.0.0.3     | global            | 64601 | start | 2020-01-02 | Active Connection refused | 0         | 0          |
++--------------+-------------------+-------+-------+------------+---------------------------+-----------+------------+
+
+IPv6 BGP status
+No IPv6 peers found.
+`,
+    );
+  });
+
+  it('asks the agent’s socket, and says when nobody is there', async () => {
+    const cli = await Cli.start();
+    const directory = mkdtempSync(join(tmpdir(), 'twill-node-'));
+    try {
+      const missing = await cli.run(`node status --run-dir ${directory}`);
+      assert.equal(missing.code, 1);
+      assert.match(missing.err, /Calico process is not running/);
+      const server = await serveControl(join(directory, 'bgp.sock'), {
+        'GET /v1/peers': () => ({ node: 'n1', peers }),
+      });
+      try {
+        assert.match((await cli.run(`node status --run-dir ${directory}`)).out, /\| 10\.0\.0\.2 +\| node-to-node mesh/);
+        cli.environment = { TWILL_RUN_DIR: directory };
+        assert.equal(JSON.parse((await cli.run('node status -o json')).out).node, 'n1');
+        const diags = await cli.run(`node diags --log-dir ${directory}`);
+        assert.match(diags.out, /^Diags saved to .*twill-diags-\d+T\d+Z\.tar\.gz\n/);
+      } finally {
+        server.close();
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
