@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Selector } from '../../datastore/model/selector/index.ts';
 import { ORIGIN_ANNOTATION } from '../../kube/policy/rules.ts';
 import { compileRule, denyRule, type RuleContext, type RuleInput } from './compile.ts';
+import { NO_TIER } from './fail-closed.ts';
 import type { IpSetSpec, IpSets } from './ip-sets.ts';
 import type { CalcPolicy, CalcProfile, CalcRule, CalcUpdate, PolicyId } from './output.ts';
 import type { PolicyStage } from './tiers.ts';
@@ -115,7 +116,9 @@ export class ActiveRules {
     const known = this.#inUse.isTierKnown(tier);
     const sets = new Map<string, IpSetSpec>();
     const list = (direction: 'ingress' | 'egress'): readonly CalcRule[] =>
-      known ? compileList(rules[direction], { ...context, direction }, sets) : [denyRule('tier is missing')];
+      known
+        ? compileList(rules[direction], { ...context, direction }, sets)
+        : [denyRule(tier === NO_TIER ? 'cannot be read' : 'tier is missing')];
     const early = stage === 'pre-dnat' || stage === 'untracked' ? { stage } : {};
     return { output: { id, tier, staged, ...early, ingress: list('ingress'), egress: list('egress') }, sets };
   }

@@ -7,7 +7,7 @@ import {
   type Resource,
   type ResourceId,
 } from '../../datastore/model/index.ts';
-import { closedForm, kindsInGraph } from './fail-closed.ts';
+import { closedForm, kindsInGraph, withGivenLabels } from './fail-closed.ts';
 import { readRemoteWorkload } from './remote-workload.ts';
 
 export interface Decoded {
@@ -40,14 +40,16 @@ export function decode(update: RawUpdate, isLocal: IsLocal): Decoded | undefined
   if (remote) return { id, resource: remote, faults: noFaults };
   const result = read(id, update.value, update.revision);
   if (result.kind === 'valid') return { id, resource: placed(id, result.resource), faults: noFaults };
-  const { faults } = result;
-  let { given } = result;
+  const { faults, given: original } = result;
+  let given: unknown = original;
   let current = faults;
   for (const last of [false, true]) {
     const repaired = closedForm(id, given, current, last);
     if (repaired === undefined) break;
     const again = read(id, JSON.stringify(repaired), update.revision);
-    if (again.kind === 'valid') return { id, resource: placed(id, again.resource), faults };
+    if (again.kind === 'valid') {
+      return { id, resource: withGivenLabels(placed(id, again.resource), original), faults };
+    }
     given = again.given;
     current = again.faults;
   }

@@ -1,24 +1,35 @@
 // What a resource that is not valid counts as. Invalid is missing, and missing must never open anything:
 //
-//   policy, profile   A rule that cannot be read denies everything at its place: rules before it keep working. An unreadable
-//                     selector selects the whole scope (the namespace, or everything); an unreadable order comes first; a
-//                     policy of an unreadable tier, or one unreadable in any other way, denies in both directions.
+//   policy            A rule that cannot be read denies everything at its place: rules before it keep working. With an
+//                     unreadable selector the policy denies in its whole scope (the namespace, or everywhere), with an
+//                     unreadable order it denies before all others of its tier, with an unreadable tier before all tiers.
+//                     Unreadable in any other way it denies in both directions.
 //   staged policy     Missing: it is never enforced.
-//   profile label     Missing, by itself.
-//   network set       The networks that can be read, and the labels that can be read.
+//   profile           As a policy: a rule by itself, or else all of it denies.
+//   labels            As they are, whatever their form: a label that is missing could take an endpoint out of a policy.
+//                     Where a profile's labels are no labels at all, its endpoints are cut off (unreadableLabelsPolicy).
+//   network set       The networks that can be read.
 //   tier              Missing: a built-in tier is as built in; policies of any other deny (tiers.ts).
 //   workload endpoint Missing: the interface is unknown to the dataplane, and unknown interfaces are dropped.
-//   host endpoint     Its interface and addresses as far as they can be read, without labels, its profile one that denies.
+//   host endpoint     Its interface and addresses as far as they can be read, its profile one that denies.
 //   all others        Missing.
 //
-// This works on the JSON as it came: faulty parts are replaced, and the result is validated again.
+// What cannot be closed: a rule that denies by selector does not meet a peer whose labels or addresses cannot be read.
+// Nobody knows that it is meant.
+//
+// This works on the JSON as it came: faulty parts are replaced, and the result is validated again. Labels are kept aside.
 
-import type { Fault, Kind, ResourceId } from '../../datastore/model/index.ts';
+import { type Fault, type Kind, type Resource, type ResourceId, selectorOf } from '../../datastore/model/index.ts';
+import type { PolicyRules } from './active-rules.ts';
+import { indexed } from './selectors.ts';
+import type { PlacedPolicy } from './tiers.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
 /** A tier of this name cannot exist: names of tiers are DNS labels. */
-const NO_TIER = '?';
+export const NO_TIER = '?';
+/** Given to endpoints by a profile whose own labels cannot be read. Nobody else can: names of labels have no "?". */
+const UNREADABLE_LABEL = '?';
 const NO_PROFILE = '?';
 const FIRST = -Number.MAX_VALUE;
 const denyAll = [{ action: 'Deny' }];
@@ -52,10 +63,10 @@ export function closedForm(id: ResourceId, given: unknown, faults: readonly Faul
   }
 }
 
-const envelope = (id: ResourceId, spec: Json, labels?: Json): Json => ({
+const envelope = (id: ResourceId, spec: Json): Json => ({
   kind: id.kind,
   apiVersion: 'projectcalico.org/v3',
-  metadata: { name: id.name, ...(id.namespace && { namespace: id.namespace }), ...(labels && { labels }) },
+  metadata: { name: id.name, ...(id.namespace && { namespace: id.namespace }) },
   spec,
 });
 
@@ -67,20 +78,33 @@ function repairedPolicy(id: ResourceId, given: unknown, faults: readonly Fault[]
   const spec = withoutFaultyRules(objectAt(given, 'spec'), faults);
   for (const { path } of faults) {
     // Metadata decides nothing here: the key gives the name, and a policy's own labels mean nothing.
-    if (/^(metadata\b|spec\.(in|e)gress\[)/.test(path)) continue;
+    if (/^(metadata\b|spec\.((in|e)gress\[|performanceHints\b))/.test(path)) continue;
     if (!path.startsWith('spec.')) return policyThatDenies(id);
-    if (/^spec\.(selector|namespaceSelector|serviceAccountSelector|performanceHints)\b/.test(path)) {
+    if (/^spec\.(selector|namespaceSelector|serviceAccountSelector)$/.test(path)) {
       delete spec[fieldOf(path)];
-    } else if (path === 'spec.order') spec['order'] = FIRST;
-    else if (path === 'spec.tier') spec['tier'] = NO_TIER;
+      // What it allows is meant for those whom it selects, and nobody knows who they are.
+      denyInItsTypes(spec);
+    } else if (path === 'spec.order') {
+      spec['order'] = FIRST;
+      denyInItsTypes(spec);
+    } else if (path === 'spec.tier') spec['tier'] = NO_TIER;
     else {
       spec['types'] = ['Ingress', 'Egress'];
-      spec['ingress'] = denyAll;
-      spec['egress'] = denyAll;
+      denyInItsTypes(spec);
       for (const field of ['doNotTrack', 'preDNAT', 'applyOnForward']) delete spec[field];
     }
   }
+  delete spec['performanceHints'];
   return envelope(id, spec);
+}
+
+/** Rules that deny in the directions of the policy; where these follow from its rules, they stay what they were. */
+function denyInItsTypes(spec: Record<string, unknown>): void {
+  for (const direction of ['ingress', 'egress']) {
+    const rules = spec[direction];
+    const isListed = Array.isArray(spec['types']) && spec['types'].length > 0;
+    if (isListed || (Array.isArray(rules) && rules.length > 0)) spec[direction] = denyAll;
+  }
 }
 
 function profileThatDenies(id: ResourceId): Json {
@@ -89,13 +113,11 @@ function profileThatDenies(id: ResourceId): Json {
 
 function repairedProfile(id: ResourceId, given: unknown, faults: readonly Fault[]): Json {
   const spec = withoutFaultyRules(objectAt(given, 'spec'), faults);
+  delete spec['labelsToApply'];
   for (const { path } of faults) {
-    if (path.startsWith('spec.labelsToApply')) {
-      spec['labelsToApply'] = withoutFaultyLabels(spec['labelsToApply'], 'spec.labelsToApply', faults);
-    } else if (!/^(metadata\b|spec\.(in|e)gress\[)/.test(path)) {
-      spec['ingress'] = denyAll;
-      spec['egress'] = denyAll;
-    }
+    if (/^(metadata\b|spec\.((in|e)gress\[|labelsToApply\b))/.test(path)) continue;
+    spec['ingress'] = denyAll;
+    spec['egress'] = denyAll;
   }
   return envelope(id, spec);
 }
@@ -103,9 +125,7 @@ function repairedProfile(id: ResourceId, given: unknown, faults: readonly Fault[
 function repairedNetworkSet(id: ResourceId, given: unknown, faults: readonly Fault[]): Json {
   const { nets } = objectAt(given, 'spec');
   const faulty = new Set(faults.map((fault) => fault.path));
-  const readable = Array.isArray(nets) ? nets.filter((_, i) => !faulty.has(`spec.nets[${i}]`)) : [];
-  const { labels } = objectAt(given, 'metadata');
-  return envelope(id, { nets: readable }, withoutFaultyLabels(labels, 'metadata.labels', faults));
+  return envelope(id, { nets: Array.isArray(nets) ? nets.filter((_, i) => !faulty.has(`spec.nets[${i}]`)) : [] });
 }
 
 /** Missing would leave the interface open. Of a profile that does not exist, felix makes one that denies. */
@@ -135,13 +155,30 @@ function withoutFaultyRules(spec: Json, faults: readonly Fault[]): Record<string
   return repaired;
 }
 
-function withoutFaultyLabels(labels: unknown, path: string, faults: readonly Fault[]): Json {
-  const readable: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(isObject(labels) ? labels : {})) {
-    const isFaulty = faults.some((fault) => fault.path === `${path}.${name}` || fault.path === `${path}[${name}]`);
-    if (!isFaulty) readable[name] = value;
+/** Denies everything at endpoints of which nobody knows which policies would select them. */
+export function unreadableLabelsPolicy(): { readonly place: PlacedPolicy; readonly rules: PolicyRules } {
+  const selector = indexed(selectorOf({ kind: 'has', label: UNREADABLE_LABEL }));
+  const where = { id: 'Profile//unreadable', tier: NO_TIER, stage: 'normal' } as const;
+  return {
+    place: { ...where, order: FIRST, tieKey: '', ingress: true, egress: true, selector },
+    rules: { ...where, namespace: '', staged: false, ingress: [], egress: [] },
+  };
+}
+
+/** The repaired resource with the labels that it came with, as text. */
+export function withGivenLabels(resource: Resource, given: unknown): Resource {
+  if (resource.kind === 'Profile') {
+    const spec = isObject(given) ? given['spec'] : undefined;
+    const labels = isObject(spec) ? (spec['labelsToApply'] ?? {}) : undefined;
+    const labelsToApply = isObject(labels) ? textLabels(labels) : { [UNREADABLE_LABEL]: '' };
+    return { ...resource, spec: { ...resource.spec, labelsToApply } };
   }
-  return readable;
+  const labels = textLabels(objectAt(objectAt(given, 'metadata'), 'labels'));
+  return { ...resource, metadata: { ...resource.metadata, labels } };
+}
+
+function textLabels(labels: Json): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, String(value)]));
 }
 
 const fieldOf = (path: string): string => /^spec\.(\w+)/.exec(path)?.[1] ?? '';

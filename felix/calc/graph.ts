@@ -15,6 +15,7 @@ import { ActiveRules } from './active-rules.ts';
 import { type Decoded, decode, type IsLocal, type RawUpdate } from './decode.ts';
 import { hostEndpointKind, workloadKind } from './endpoint-kinds.ts';
 import { Facts } from './facts.ts';
+import { unreadableLabelsPolicy } from './fail-closed.ts';
 import {
   type AnyPolicy,
   hostEndpointSource,
@@ -85,6 +86,9 @@ class Graph implements CalcGraph {
       isProfileInUse: (name) => this.#locals.some((local) => local.profilesInUse.has(name)),
       isTierKnown: (name) => this.#tiers.isKnown(name),
     });
+    const { place, rules } = unreadableLabelsPolicy();
+    for (const local of this.#locals) local.setPolicy(place);
+    this.#rules.setPolicy(rules);
   }
 
   onUpdates(updates: readonly RawUpdate[]): void {

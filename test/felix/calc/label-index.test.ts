@@ -38,7 +38,8 @@ const selectorTexts = [
   "!(a == '1' || b == '2')",
 ];
 
-describe('label index', () => {
+describe('label index', function () {
+  this.timeout(60_000);
   it('agrees with comparing everything with everything', () => {
     const seed = Number(process.env['SEED'] ?? 7);
     const random = seededRandom(seed);

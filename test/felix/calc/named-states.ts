@@ -265,11 +265,11 @@ export const states: Readonly<Record<string, NamedState>> = {
       'GlobalNetworkPolicy//no-rules out: deny',
       'NetworkPolicy/prod/garbage in: deny',
       'NetworkPolicy/prod/garbage out: deny',
-      'NetworkPolicy/prod/order in: allow',
+      'NetworkPolicy/prod/order in: deny',
       'NetworkPolicy/prod/rule in: allow',
       'NetworkPolicy/prod/rule in: allow',
       'NetworkPolicy/prod/rule in: deny',
-      'NetworkPolicy/prod/selector in: allow from {}',
+      'NetworkPolicy/prod/selector in: deny',
       'NetworkPolicy/prod/tier in: deny',
       'NetworkPolicy/prod/tier out: deny',
       `${webId}: ?(deny) in NetworkPolicy/prod/garbage out NetworkPolicy/prod/garbage; missing(deny) in NetworkPolicy/prod/tier; ` +
@@ -338,9 +338,21 @@ export const states: Readonly<Record<string, NamedState>> = {
       'nic on 192.0.2.1 2001:db8::1: default(deny) in GlobalNetworkPolicy//forward GlobalNetworkPolicy//normal out GlobalNetworkPolicy//normal; ',
       'nic pre-dnat: default(deny) in GlobalNetworkPolicy//pre',
       'nic untracked: default(deny) in GlobalNetworkPolicy//raw out GlobalNetworkPolicy//raw',
-      'odd on eth1: ?',
+      'odd forward: default(deny) in GlobalNetworkPolicy//forward',
+      'odd on eth1: default(deny) in GlobalNetworkPolicy//forward GlobalNetworkPolicy//normal out GlobalNetworkPolicy//normal; ?',
+      'odd pre-dnat: default(deny) in GlobalNetworkPolicy//pre',
       'odd untracked: default(deny) in GlobalNetworkPolicy//raw out GlobalNetworkPolicy//raw',
       `${webId}: kns.prod`,
+    ],
+  },
+
+  'a profile of which nothing can be read': {
+    world: [[key('Profile', 'kns.prod'), '['], web, policy('prod/web', { ingress: [allow] })],
+    lines: [
+      'NetworkPolicy/prod/web in: allow',
+      'Profile//unreadable in: deny',
+      'Profile//unreadable out: deny',
+      `${webId}: ?(deny) in Profile//unreadable out Profile//unreadable; default(deny) in NetworkPolicy/prod/web; kns.prod`,
     ],
   },
 

@@ -188,7 +188,8 @@ function* labelledSources(
   }
 }
 
-describe('calc graph, random changes', () => {
+describe('calc graph, random changes', function () {
+  this.timeout(60_000);
   for (let seed = 1; seed <= 6; seed++) {
     it(`gives what a fresh graph gives, seed ${seed}`, () => {
       const random = new RandomWorld(seed);

@@ -10,7 +10,8 @@ import { steps, type World } from './world.ts';
 
 const empty: World = new Map();
 
-describe('calc graph, named states', () => {
+describe('calc graph, named states', function () {
+  this.timeout(60_000);
   for (const [name, { world, lines }] of Object.entries(states)) {
     it(`gives what it must: ${name}`, () => {
       const output = new OutputState();

@@ -56,7 +56,8 @@ const packet = (): Packet => ({
   destinationPort: 1 + randomInt(random, 8),
 });
 
-describe('rule coverage', () => {
+describe('rule coverage', function () {
+  this.timeout(60_000);
   it('is never claimed wrongly', () => {
     const picture = new Picture();
     for (let i = 0; i < 3; i++) {
