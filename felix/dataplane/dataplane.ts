@@ -218,14 +218,21 @@ export class Dataplane {
     if (!this.inSync || this.closed || this.applying) return;
     // A retry's delay gives way to news.
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.timer = undefined;
-      this.wanted = false;
-      this.applying = this.apply().finally(() => {
-        this.applying = undefined;
-        if (this.wanted) this.schedule(this.retryMs || Math.min(this.lastApplyMs, longestPauseMs));
-      });
-    }, delayMs);
+    this.timer = undefined;
+    if (delayMs > 0) this.timer = setTimeout(() => this.begin(), delayMs);
+    // A timer would cost a millisecond.
+    else setImmediate(() => this.begin());
+  }
+
+  private begin(): void {
+    if (!this.wanted || this.applying || this.closed) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.wanted = false;
+    this.applying = this.apply().finally(() => {
+      this.applying = undefined;
+      if (this.wanted) this.schedule(this.retryMs || Math.min(this.lastApplyMs, longestPauseMs));
+    });
   }
 
   private async apply(): Promise<void> {

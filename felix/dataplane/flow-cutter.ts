@@ -19,8 +19,6 @@ export interface FlowCutterOptions {
   readonly log: Logger;
 }
 
-/** Up to this many addresses the kernel is asked for each one's flows, instead of for all flows. */
-const fewAddresses = 4;
 /** A walk through all flows may take the kernel tens of milliseconds: at most a fifth of the time goes into them. */
 const longestRestMs = 500;
 
@@ -89,6 +87,8 @@ export class FlowCutter {
       log.info({ flows: flows.length, failed: failures.length }, 'cut flows that are no longer allowed');
     } catch (error) {
       log.error({ error: error instanceof Error ? error.message : String(error) }, 'could not cut revoked flows');
+      revocation.suspectAgain(suspicion);
+      await new Promise((resolve) => setTimeout(resolve, longestRestMs));
     }
   }
 
@@ -109,15 +109,12 @@ export class FlowCutter {
   }
 }
 
+/**
+ * One walk for each family: a filter of the kernel's own saves little, because what costs is the walk through all
+ * buckets, and each address and direction would need one.
+ */
 function filtersFor({ released, addresses, everything }: Suspicion): ConntrackFilter[] {
-  const all = [...released, ...addresses];
-  if (everything || all.length > fewAddresses) return [{ family: 4 }, { family: 6 }];
-  return all.flatMap((address): ConntrackFilter[] => {
-    const family = familyOf(address);
-    const filters = [
-      { family, originalSource: address },
-      { family, replySource: address },
-    ];
-    return released.has(address) ? [...filters, { family, originalDestination: address }] : filters;
-  });
+  const families = new Set<4 | 6>(everything ? [4, 6] : []);
+  for (const some of [released, addresses]) for (const address of some) families.add(familyOf(address));
+  return [...families].map((family) => ({ family }));
 }

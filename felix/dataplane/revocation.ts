@@ -55,6 +55,13 @@ export class Revocation {
     return { released, addresses, everything };
   }
 
+  /** The pass failed: its flows are still to be looked at. */
+  suspectAgain({ released, addresses, everything }: Suspicion): void {
+    for (const address of released) this.releasedAddresses.add(address);
+    for (const address of addresses) this.addresses.add(address);
+    this.everything ||= everything;
+  }
+
   /** A judge for one pass. `isOwnAddress`: of this node itself, which may reach its workloads whatever policy says. */
   judge(suspicion: Suspicion, isOwnAddress: (address: Address) => boolean): (flow: ConntrackFlow) => boolean {
     const byAddress = new Map<Address, CalcWorkload>();

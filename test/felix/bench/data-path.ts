@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CalcRule, CalcUpdate } from '../../../felix/calc/output.ts';
+import { formatPrefix } from '../../../net/prefix.ts';
 import { type Felix, type Pod, sh, TestNode, until } from '../../system/felix/node.ts';
 import { inSync, policyUpdate, port, prefix, profileUpdate, rule, tier, workload } from '../updates.ts';
 import { manyPolicies } from './edits.ts';
@@ -16,9 +17,23 @@ const source = fileURLToPath(new URL('./connections.c', import.meta.url));
 const servicePort = 8080;
 const measured = 'NetworkPolicy/ns/measured';
 
+/** What one run of the load gives. */
+interface Load {
+  readonly perSecond: number;
+  readonly cpuUsEach: number;
+}
+
 interface Rates {
-  readonly connections: number;
-  readonly packets: number;
+  readonly connections: Load;
+  readonly packets: Load;
+}
+
+/** A state of the node to compare with the plain one: how to get there, and back. */
+interface Scene {
+  readonly what: string;
+  readonly aim?: string;
+  readonly enter: () => Promise<void>;
+  readonly leave: () => Promise<void>;
 }
 
 export async function measureDataPath(seconds: number): Promise<Section> {
@@ -38,43 +53,93 @@ async function measure(node: TestNode, program: string, seconds: number): Promis
   const client = node.addPod('client', 1);
   const server = node.addPod('server', 2);
   const felix = await node.startFelix();
+  const plain = policyUpdate(measured, { ingress: [allowed, allowedUdp] });
   await apply(felix, [
     profileUpdate('open', [rule('allow')], [rule('allow')]),
-    policyUpdate(measured, { ingress: [allowed] }),
+    plain,
     ...[client, server].map(endpoint),
     inSync,
   ]);
   const rates = (): Promise<Rates> => measureRates(program, client, server, seconds);
   await rates(); // Warm caches, ARP, and the processor.
   const rows: Row[] = [];
-  const row = (what: string, seen: Rates, base: Rates): void => {
-    const percent = (a: number, b: number): string => `${a >= b ? '+' : ''}${((100 * a) / b - 100).toFixed(1)} %`;
-    rows.push({
-      what,
-      seen: `${seen.connections.toFixed(0)} connections/s (${percent(seen.connections, base.connections)}), ${(seen.packets / 1000).toFixed(0)}k packets/s (${percent(seen.packets, base.packets)})`,
-      aim: seen === base ? '' : 'within 10 %',
-    });
-  };
-  const base = await rates();
-  row('1 policy of 1 rule, 2 endpoints', base, base);
-
-  await apply(felix, [policyUpdate(measured, { ingress: manyRules })]);
-  row('1 policy of 5,000 rules, the last one matches', await rates(), base);
-  const slow = await withRulesOneByOne(node, rates);
-  row('the same 5,000 rules one by one, as iptables-style agents do', slow, base);
-  await apply(felix, [policyUpdate(measured, { ingress: [allowed] })]);
-
-  await apply(felix, [...manyPolicies(10_000), ...Array.from({ length: 200 }, (_, i) => bystander(i))]);
-  row('10,000 policies in the kernel, 200 endpoints with 50 each', await rates(), base);
-  await apply(felix, [...Array.from({ length: 1000 }, (_, i) => bystander(i, 1))]);
-  row('10,000 policies and 1,000 endpoints', await rates(), base);
-  const again = await withoutPolicy(node, rates);
-  row('no rules at all, for comparison', again, base);
+  for (const scene of scenes(node, felix, plain)) {
+    // Before and after, because the machine is never quite the same.
+    const before = await rates();
+    await scene.enter();
+    const seen = await rates();
+    await scene.leave();
+    rows.push(rowOf(scene, seen, [before, await rates()]));
+  }
   return {
     title: 'Data path between two pods of one node',
-    about: `TCP connections one after the other from one process (connect, close), and small UDP packets of one flow as received; ${seconds} s each, median of 3. A flow’s first packet meets policy, the others end at the first rule.`,
-    rows: rows.map((one, i) => (i === 2 || i === 5 ? { what: one.what, seen: one.seen } : one)),
+    about: `Each scene against one policy of two rules and two endpoints, measured before and after it: TCP connections one after the other (connect, close), and small UDP packets of one flow; ${seconds} s each, the median of 3. A flow’s first packet meets policy, the others end at the first rule. Processor time is steadier than the rate on a machine with other work.`,
+    rows,
   };
+}
+
+function scenes(node: TestNode, felix: Felix, plain: CalcUpdate): Scene[] {
+  const back = (): Promise<void> => apply(felix, [plain]);
+  const bystanders = (count: number, policies: number) =>
+    Array.from({ length: count }, (_, i) => bystander(i, policies));
+  const aim = 'within 10 %';
+  return [
+    { what: 'the same once more', enter: back, leave: back },
+    {
+      what: 'a policy of 5,000 rules, the last of which match',
+      aim,
+      enter: () => apply(felix, [policyUpdate(measured, { ingress: manyRules })]),
+      leave: back,
+    },
+    {
+      what: 'those 5,000 rules one by one, as iptables-style agents do',
+      enter: async () => {
+        await apply(felix, [policyUpdate(measured, { ingress: manyRules })]);
+        node.pauseFelix(true);
+        layOutOneByOne(node);
+      },
+      leave: async () => {
+        node.pauseFelix(false);
+        await back();
+      },
+    },
+    {
+      what: '10,000 policies in the kernel, 200 endpoints with 50 of them each',
+      aim,
+      enter: () => apply(felix, [...manyPolicies(10_000), ...bystanders(200, 50)]),
+      leave: async () => {},
+    },
+    {
+      what: 'and 1,000 endpoints',
+      aim,
+      enter: () => apply(felix, bystanders(1000, 1)),
+      leave: async () => {},
+    },
+    {
+      what: 'no rules of ours at all',
+      enter: async () => {
+        node.pauseFelix(true);
+        sh(`ip netns exec ${node.name} nft delete table inet twill`);
+      },
+      leave: async () => node.pauseFelix(false),
+    },
+  ];
+}
+
+function rowOf({ what, aim }: Scene, seen: Rates, around: readonly Rates[]): Row {
+  const compare = (pick: (rates: Rates) => number): string => {
+    const base = around.reduce((sum, rates) => sum + pick(rates), 0) / around.length;
+    const percent = (100 * pick(seen)) / base - 100;
+    return `${percent >= 0 ? '+' : ''}${percent.toFixed(1)} %`;
+  };
+  const { connections, packets } = seen;
+  const text = [
+    `${connections.perSecond.toFixed(0)} connections/s (${compare((rates) => rates.connections.perSecond)})`,
+    `${connections.cpuUsEach.toFixed(1)} µs each (${compare((rates) => rates.connections.cpuUsEach)})`,
+    `${(packets.perSecond / 1000).toFixed(0)}k packets/s (${compare((rates) => rates.packets.perSecond)})`,
+    `${packets.cpuUsEach.toFixed(2)} µs each (${compare((rates) => rates.packets.cpuUsEach)})`,
+  ];
+  return { what, seen: text.join(', '), ...(aim && { aim }) };
 }
 
 const allowed = rule('allow', { protocol: 6, destination: { ports: [port(servicePort)] } });
@@ -119,10 +184,13 @@ async function apply(felix: Felix, updates: readonly CalcUpdate[]): Promise<void
 }
 
 async function measureRates(program: string, client: Pod, server: Pod, seconds: number): Promise<Rates> {
-  const run = (mode: 'connect' | 'send'): Promise<number> =>
-    output(spawn('ip', ['netns', 'exec', client.netns, program, mode, '10.65.0.2', `${servicePort}`, `${seconds}`]));
-  const connections: number[] = [];
-  const packets: number[] = [];
+  const run = (mode: 'connect' | 'send'): Promise<Load> =>
+    loadOf(
+      spawn('ip', ['netns', 'exec', client.netns, program, mode, '10.65.0.2', `${servicePort}`, `${seconds}`]),
+      seconds,
+    );
+  const connections: Load[] = [];
+  const packets: Load[] = [];
   for (let i = 0; i < 3; i++) {
     const serving = spawn('ip', ['netns', 'exec', server.netns, program, 'serve', `${servicePort}`]);
     let printed = '';
@@ -130,52 +198,46 @@ async function measureRates(program: string, client: Pod, server: Pod, seconds: 
       printed += String(chunk);
     });
     await until('the server is ready', () => printed.includes('ready'));
-    connections.push((await run('connect')) / seconds);
-    await run('send');
+    connections.push(await run('connect'));
+    packets.push(await run('send'));
     const ended = new Promise((resolve) => serving.once('exit', resolve));
     sh(`kill $(ip netns pids ${server.netns})`);
     await ended;
-    packets.push(Number(printed.split('\n')[1]) / seconds);
+    if (!(Number(printed.split('\n')[1]) > 0)) throw new Error('no packet arrived');
   }
-  return { connections: median(connections), packets: median(packets) };
+  return { connections: medianLoad(connections), packets: medianLoad(packets) };
 }
 
-function output(child: ChildProcess): Promise<number> {
+function loadOf(child: ChildProcess, seconds: number): Promise<Load> {
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout?.on('data', (chunk) => {
       text += String(chunk);
     });
     child.once('error', reject);
-    child.once('close', () => resolve(Number(text)));
+    child.once('close', () => {
+      const [count = 0, cpuUs = 0] = text.split(' ').map(Number);
+      resolve({ perSecond: count / seconds, cpuUsEach: cpuUs / count });
+    });
   });
 }
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
-/** The policy's chain with a rule for each rule; felix is stopped meanwhile, or it would put it right. */
-async function withRulesOneByOne(node: TestNode, rates: () => Promise<Rates>): Promise<Rates> {
+const medianLoad = (loads: readonly Load[]): Load => ({
+  perSecond: median(loads.map((load) => load.perSecond)),
+  cpuUsEach: median(loads.map((load) => load.cpuUsEach)),
+});
+
+/** The policy's chain with a rule for each rule. Felix must not hear of it, or it would put it right. */
+function layOutOneByOne(node: TestNode): void {
   const chain = `inet twill ingress/${measured}`;
   const lines = manyRules.map(({ protocol, source: { prefixes } }) => {
     const [net] = prefixes;
-    const from = net
-      ? `ip saddr 172.${(Number(net.address) >>> 16) & 255}.${(Number(net.address) >>> 8) & 255}.0/24 `
-      : '';
+    const from = net ? `ip saddr ${formatPrefix(net)} ` : '';
     return `add rule ${chain} ${from}meta l4proto ${protocol} th dport ${servicePort} counter accept`;
   });
-  node.pauseFelix(true);
-  try {
-    execFileSync('ip', ['netns', 'exec', node.name, 'nft', '-f', '-'], {
-      input: `flush chain ${chain}\n${lines.join('\n')}\n`,
-    });
-    return await rates();
-  } finally {
-    node.pauseFelix(false);
-  }
-}
-
-async function withoutPolicy(node: TestNode, rates: () => Promise<Rates>): Promise<Rates> {
-  node.pauseFelix(true);
-  sh(`ip netns exec ${node.name} nft delete table inet twill`);
-  return rates();
+  execFileSync('ip', ['netns', 'exec', node.name, 'nft', '-f', '-'], {
+    input: `flush chain ${chain}\n${lines.join('\n')}\n`,
+  });
 }

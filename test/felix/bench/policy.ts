@@ -33,7 +33,7 @@ const parts: Readonly<Record<string, () => Promise<Section>>> = {
   changes: () => measureChanges({ ...largeCluster, endpoints }, quick ? 100 : 300),
   edit: () => measureEdit(quick ? 1000 : 10_000),
   pods: () => measurePods(quick ? 200 : 1000),
-  data: () => measureDataPath(quick ? 0.5 : 2),
+  data: () => measureDataPath(quick ? 0.3 : 1),
 };
 
 const sections: Section[] = [];

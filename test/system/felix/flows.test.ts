@@ -161,6 +161,24 @@ describe('felix in the kernel: established flows', function () {
     await flow.dies();
   });
 
+  it('forgets flows that are over as well: they could come to life again', async () => {
+    await reset();
+    const serving = spawn('ip', ['netns', 'exec', b.netns, 'socat', 'TCP-LISTEN:7002,reuseaddr,fork', 'EXEC:/bin/cat']);
+    const tracked = (): number =>
+      sh(`ip netns exec ${node.name} conntrack -L -p tcp --dport 7002 2>/dev/null || true`).split('\n').length - 1;
+    await until('the server', () => node.talks(a.netns, '10.65.0.2', 7002));
+    for (let i = 0; i < 20; i++) assert.ok(node.talks(a.netns, '10.65.0.2', 7002));
+    assert.ok(tracked() >= 20);
+    // As the calculation says that a policy has been deleted.
+    await apply(
+      policyUpdate('NetworkPolicy/ns/none', {}),
+      endpoint(b, { tiers: [tier(['NetworkPolicy/ns/none'], [])], revision: 20 }),
+      { kind: 'policy-removed', id: 'NetworkPolicy/ns/p' },
+    );
+    await until('no flow is left', () => tracked() === 0, 1000);
+    serving.kill('SIGKILL');
+  });
+
   it('leaves an address without flows when its owner goes', async () => {
     await reset();
     const flow = start(a, b, '10.65.0.2', 7000, 'udp');
