@@ -6,13 +6,15 @@
 // Ending it, in whatever way, leaves the FIB as it is and tells no peer good-bye: they keep our routes until we are back
 // (RFC 4724), or until their restart timer ends.
 
-import { join } from 'node:path';
+import { open } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
 import { BfdClient } from '../bgp/bfd/client.ts';
 import { BgpCollector } from '../bgp/config/collector.ts';
 import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/config/speaker-settings.ts';
 import type { Clock } from '../bgp/edges.ts';
 import { openFib } from '../bgp/fib.ts';
 import { bgpMetricsText } from '../bgp/metrics.ts';
+import { tableDump } from '../bgp/mrt.ts';
 import type { SpeakerSettings } from '../bgp/settings.ts';
 import { Speaker } from '../bgp/speaker.ts';
 import type { PeerReport, PeersReport, RouteView, StatusReport } from '../bgp/status.ts';
@@ -176,9 +178,28 @@ function controlRoutes(sources: ControlSources): ControlRoutes {
         ...(prefix === null ? {} : { prefix: prefixFrom(prefix) }),
       });
     },
+    'POST /v1/mrt': async ({ body }) => await dumpMrt(sources, body),
     'GET /v1/why': ({ query }) => speaker.why(prefixFrom(query.get('prefix') ?? '')),
     'GET /metrics': () => new PlainText(bgpMetricsText(statusReport(sources), speaker.peers())),
   };
+}
+
+/** Writes all routes to a file, so that other programs see what we see. */
+async function dumpMrt({ speaker, feed }: ControlSources, body: unknown): Promise<{ readonly bytes: number }> {
+  const path = typeof body === 'object' && body !== null && 'path' in body ? body.path : undefined;
+  if (typeof path !== 'string' || !isAbsolute(path)) throw new ControlError(400, 'path: an absolute path is needed');
+  if (!feed.settings) throw new ControlError(503, 'the speaker is not configured yet');
+  const file = await open(path, 'w', 0o644);
+  let bytes = 0;
+  try {
+    for (const part of tableDump(speaker.rib, feed.settings.routerId, Date.now())) {
+      await file.write(part);
+      bytes += part.length;
+    }
+  } finally {
+    await file.close();
+  }
+  return { bytes };
 }
 
 function routeView(text: string): RouteView {

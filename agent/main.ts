@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { helpText, parseOptions } from '../runtime/options.ts';
 import { version } from '../runtime/version.ts';
+import type { NodeServices } from './node.ts';
 import { bgpSocket, felixSocket, type NodeOptions, nodeOptions } from './options.ts';
 
 const usage = `twill-node: the Twill agent of one node.
@@ -52,19 +53,18 @@ async function run(words: readonly string[], options: NodeOptions): Promise<numb
 
 async function supervise(options: NodeOptions, log: Logger): Promise<void> {
   const { superviseChildren } = await import('./supervisor.ts');
-  const { serveHealth } = await import('./health.ts');
+  const { readiness, serveHealth } = await import('./health.ts');
   const { runNodeServices } = await import('./node.ts');
   const children = superviseChildren(['felix', 'bgp'], process.argv.slice(2), log);
-  const services = await runNodeServices(options, log);
-  const health =
-    options.healthPort === 0
-      ? undefined
-      : await serveHealth(options.healthPort, {
-          children: () => children.status(),
-          felixSocket: felixSocket(options),
-          bgpSocket: bgpSocket(options),
-          cniServing: () => services.cniServing(),
-        });
+  let services: NodeServices | undefined;
+  const sources = {
+    children: () => children.status(),
+    felixSocket: felixSocket(options),
+    bgpSocket: bgpSocket(options),
+    cniServing: () => services?.cniServing() ?? false,
+  };
+  services = await runNodeServices(options, () => readiness(sources), log);
+  const health = options.healthPort === 0 ? undefined : await serveHealth(options.healthPort, sources);
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });

@@ -5,6 +5,7 @@
 
 import { serveCni } from '../cni/server.ts';
 import { bootstrap } from '../datastore/bootstrap.ts';
+import { openEphemeral } from '../datastore/ephemeral.ts';
 import { openStore } from '../datastore/etcd.ts';
 import type { KvError, KvStore } from '../datastore/kv.ts';
 import { Resources } from '../datastore/resources.ts';
@@ -14,8 +15,10 @@ import { ClusterView } from '../ipam/view.ts';
 import { ControlError, callControl } from '../runtime/control.ts';
 import type { Logger } from '../runtime/log.ts';
 import { version } from '../runtime/version.ts';
+import type { Readiness } from './health.ts';
 import { ensureNode } from './node-resource.ts';
-import { cniSocket, felixSocket, type NodeOptions } from './options.ts';
+import { bgpSocket, cniSocket, felixSocket, type NodeOptions } from './options.ts';
+import { startReporting } from './report.ts';
 
 export interface NodeServices {
   cniServing(): boolean;
@@ -25,14 +28,32 @@ export interface NodeServices {
 const retryMs = { first: 100, most: 5000 };
 
 /** Rejects only for what no waiting can mend: a malformed endpoint, an unreadable certificate. */
-export async function runNodeServices(options: NodeOptions, log: Logger): Promise<NodeServices> {
+export async function runNodeServices(
+  options: NodeOptions,
+  readiness: () => Promise<Readiness>,
+  log: Logger,
+): Promise<NodeServices> {
   const store = await openStore(options);
+  const ephemeral = await openEphemeral({ redisUrl: options.redisUrl, store });
   const stopping = new AbortController();
   const started = {
     cni: undefined as { close(): Promise<void> } | undefined,
     view: undefined as ViewSyncer | undefined,
   };
   const starting = start();
+  const stopReporting = options.reportInterval === 0 ? undefined : report();
+
+  function report(): () => void {
+    return startReporting({
+      ephemeral,
+      node: options.nodeName,
+      felixSocket: felixSocket(options),
+      bgpSocket: bgpSocket(options),
+      readiness,
+      intervalSec: options.reportInterval,
+      log: log.child({ component: 'report' }),
+    });
+  }
 
   async function start(): Promise<void> {
     await persistently('node resource', stopping.signal, log, () => prepareDatastore(store, options, log));
@@ -56,9 +77,11 @@ export async function runNodeServices(options: NodeOptions, log: Logger): Promis
     cniServing: () => started.cni !== undefined,
     stop: async () => {
       stopping.abort();
+      stopReporting?.();
       await starting;
       await started.cni?.close();
       started.view?.syncer.close();
+      await ephemeral.close();
       await store.close();
     },
   };

@@ -63,6 +63,21 @@ export const nodeOptions = {
     value: 'word',
     help: 'Datastore password; prefer the environment, a command line is visible to others.',
   }),
+  redisUrl: optionalText({
+    flag: 'redis-url',
+    environment: 'REDIS_URL',
+    value: 'url',
+    help: 'Redis for what is ephemeral (status, counters): redis://host:port or unix:/path; absent: the datastore.',
+  }),
+  reportInterval: integer({
+    flag: 'report-interval',
+    environment: 'TWILL_REPORT_INTERVAL',
+    default: 10,
+    min: 0,
+    max: 3600,
+    value: 'seconds',
+    help: 'How often this node reports its status and counters for the cluster to see; 0: never.',
+  }),
   ip: optionalText({
     flag: 'ip',
     environment: 'IP',

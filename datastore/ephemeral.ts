@@ -4,6 +4,7 @@
 // under a lease, outside /calico. test/datastore/ephemeral-contract.ts holds for both.
 
 import { KvError, type KvStore, type Lease } from './kv.ts';
+import { openRedis } from './redis.ts';
 
 /** `status`: what a node says of itself; `hits`: its rule counters. */
 export type ReportKind = 'status' | 'hits';
@@ -34,7 +35,6 @@ export interface EphemeralSettings {
 
 export async function openEphemeral(settings: EphemeralSettings): Promise<EphemeralStore> {
   if (settings.redisUrl === undefined || settings.redisUrl === '') return new LeasedReports(settings.store);
-  const { openRedis } = await import('./redis.ts');
   return openRedis(settings.redisUrl);
 }
 

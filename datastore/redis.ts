@@ -1,11 +1,11 @@
-// Reports in Redis: the only importer of ioredis.
+// Reports in Redis: the only user of ioredis.
 //
 //   twill:<kind>:<node>   the report, with a time to live
 //   twill:<kind>          sorted set of the nodes that report, by the time at which their report ends
 //
 // The index spares a scan over all of Redis' keys. A node whose report has ended is in it until somebody reads.
 
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { EphemeralStore, Report, ReportKind } from './ephemeral.ts';
 import { KvError } from './kv.ts';
 
@@ -23,7 +23,7 @@ const options = {
 } as const;
 
 /** Connects at the first use and again whenever the connection was lost. Throws a KvError for a URL that is none. */
-export function openRedis(url: string): EphemeralStore {
+export async function openRedis(url: string): Promise<EphemeralStore> {
   const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(url);
   if (!unix && !/^rediss?:\/\//.test(url)) {
     throw new KvError(
@@ -31,8 +31,9 @@ export function openRedis(url: string): EphemeralStore {
       `"${url}" is not a Redis address: redis://host:port, rediss://host:port or unix:/path is needed`,
     );
   }
-  const path = unix?.[1];
-  return new RedisReports(path === undefined ? new Redis(url, options) : new Redis(path, options));
+  // Loaded here: programs without Redis need not pay for it.
+  const ioredis = await import('ioredis');
+  return new RedisReports(new ioredis.Redis(unix?.[1] ?? url, options));
 }
 
 class RedisReports implements EphemeralStore {
