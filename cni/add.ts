@@ -11,7 +11,8 @@ import type { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { type Address, type Family, familyOf, formatAddress } from '../net/address.ts';
 import { formatPrefix, hostPrefix } from '../net/prefix.ts';
 import { assign } from './assign.ts';
-import type { Attachment, NetworkConfiguration } from './config.ts';
+import type { Attachment } from './attachment.ts';
+import type { NetworkConfiguration } from './config.ts';
 import type { CniContext } from './context.ts';
 import { CniError } from './errors.ts';
 import type { CniRequest } from './protocol.ts';
@@ -64,7 +65,8 @@ async function addInTurn(context: CniContext, job: Job): Promise<string> {
       }
       await removeStale(context.host, job.plan);
       const addresses = await attach(context, job, pod, inside);
-      return formatResult(resultOf(job, addresses), job.configuration.cniVersion);
+      const { cniVersion, prevResult } = job.configuration;
+      return formatResult(resultOf(job, addresses), cniVersion, prevResult);
     } finally {
       inside.close();
     }

@@ -7,7 +7,7 @@ import type { KvEntry } from '../datastore/kv.ts';
 import { handleKey } from '../datastore/model/index.ts';
 import type { AssignResult } from '../ipam/allocator.ts';
 import type { Address } from '../net/address.ts';
-import { requestedAddresses } from './config.ts';
+import { requestedAddresses } from './attachment.ts';
 import type { CniContext } from './context.ts';
 import { decodeEndpoint, encodeEndpoint } from './endpoint.ts';
 import { CniError } from './errors.ts';
@@ -47,7 +47,7 @@ function assignOver(
   return allocator.assign({
     handle: target.handle,
     count: { 4: configuration.assignIpv4 ? 1 : 0, 6: configuration.assignIpv6 ? 1 : 0 },
-    addresses: requestedAddresses(attachment, configuration),
+    addresses: requestedAddresses(attachment, configuration.addresses),
     ...(configuration.pools && { pools: configuration.pools }),
     attributes: {
       node: nodeName,

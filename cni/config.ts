@@ -1,4 +1,4 @@
-// The request, understood: environment variables and network configuration, checked once here.
+// The network configuration, understood: checked once here.
 //
 // Beside the keys of the specification we read:
 //
@@ -6,19 +6,20 @@
 //     "mtu": 1450                                        default: that of the node's uplink
 //     "ipam": {"ipv4_pools": [..], "ipv6_pools": [..], "assign_ipv4": "true", "assign_ipv6": "false"}
 //     "args": {"cni": {"labels": [{"key": "app", "value": "web"}]}}      CNI's convention
-//     "args": {"twill": {"labels": {"app": "web"}, "profiles": ["p"], "serviceAccount": "sa",
-//              "ports": [{"name": "http", "protocol": "TCP", "port": 80}]}}
+//     "args": {"twill": {"labels": {"app": "web"}, "profiles": ["p"], "serviceAccount": "sa", "annotations": {…},
+//              "ports": [{"name": "http", "protocol": "TCP", "port": 80}]}}     annotations: see annotations.ts
 //     "container_settings": {"allow_ip_forwarding": true}
 //     "policy_setup_timeout_seconds": 20                 how long ADD waits for policy in the kernel
-//     "runtimeConfig": {"mac": "02:…", "ips": ["10.0.0.7"]}, capabilities that the runtime fills in
+//     "runtimeConfig": {"mac": "02:…", "ips": ["10.0.0.7"], "dns": {"servers": […]}}   capabilities mac, ips and dns
 //
 // Unknown keys are tolerated, as the specification asks.
 
-import { type Address, formatAddress } from '../net/address.ts';
+import type { Address } from '../net/address.ts';
 import { readAddress } from '../net/people.ts';
+import { readAnnotations } from './annotations.ts';
+import type { ContainerInterface } from './attachment.ts';
 import { CniError } from './errors.ts';
 import { asInteger, asList, asObject, asText, type JsonObject } from './json.ts';
-import type { CniRequest } from './protocol.ts';
 import { type CniVersion, isSupported, supportedVersions } from './result.ts';
 
 export interface NetworkConfiguration {
@@ -39,6 +40,8 @@ export interface NetworkConfiguration {
   readonly policyTimeoutMs: number;
   readonly mac: string | undefined;
   readonly addresses: readonly Address[];
+  /** Further sources that the pod may send from: prefixes. */
+  readonly allowedSourcePrefixes: readonly string[];
   readonly dns: JsonObject;
   readonly prevResult: JsonObject | undefined;
   /** Key `cni.dev/valid-attachments` of GC; undefined when it is missing. */
@@ -51,70 +54,10 @@ export interface NamedPort {
   readonly port: number;
 }
 
-export interface ContainerInterface {
-  readonly containerId: string;
-  readonly ifname: string;
-}
-
-/** Which interface of which container, and the pod behind it when there is one. */
-export interface Attachment extends ContainerInterface {
-  /** Empty when the runtime did not say: allowed for DEL. */
-  readonly netns: string;
-  readonly pod: { readonly namespace: string; readonly name: string } | undefined;
-  readonly arguments: ReadonlyMap<string, string>;
-}
-
 const defaultPolicyTimeoutSec = 20;
 
-/** CNI 1.1: alphanumeric first, then alphanumerics, "_", "." and "-". */
-const containerIdPattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
-/** The kernel's rules for interface names. */
-const ifnamePattern = /^(?!\.{1,2}$)[^\s/:]{1,15}$/;
-
-/** Reads the CNI_* variables. CNI_NETNS is needed unless `netnsOptional`. */
-export function readAttachment({ environment }: CniRequest, options: { readonly netnsOptional: boolean }): Attachment {
-  const containerId = requireVariable(environment, 'CNI_CONTAINERID');
-  if (!containerIdPattern.test(containerId)) {
-    throw new CniError(
-      'invalidEnvironment',
-      `CNI_CONTAINERID ${JSON.stringify(containerId)} is malformed`,
-      'it begins with a letter or digit, and "_", "." and "-" may follow',
-    );
-  }
-  const ifname = requireVariable(environment, 'CNI_IFNAME');
-  if (!ifnamePattern.test(ifname)) {
-    const remedy = 'at most 15 characters, without spaces, "/" and ":"';
-    throw new CniError('invalidEnvironment', `CNI_IFNAME ${JSON.stringify(ifname)} is no interface name`, remedy);
-  }
-  const netns = options.netnsOptional
-    ? (environment.get('CNI_NETNS') ?? '')
-    : requireVariable(environment, 'CNI_NETNS');
-  const args = readArguments(environment.get('CNI_ARGS') ?? '');
-  const name = args.get('K8S_POD_NAME');
-  const pod = name ? { name, namespace: args.get('K8S_POD_NAMESPACE') ?? 'default' } : undefined;
-  return { containerId, ifname, netns, pod, arguments: args };
-}
-
-function requireVariable(environment: ReadonlyMap<string, string>, name: string): string {
-  const value = environment.get(name);
-  if (value) return value;
-  const problem = value === undefined ? 'is not set' : 'is empty';
-  throw new CniError('invalidEnvironment', `the environment variable ${name} ${problem}`);
-}
-
-/** "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web" */
-function readArguments(text: string): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const pair of text.split(';')) {
-    if (pair === '') continue;
-    const equals = pair.indexOf('=');
-    if (equals <= 0) {
-      throw new CniError('invalidEnvironment', `CNI_ARGS has ${JSON.stringify(pair)} where KEY=VALUE is wanted`);
-    }
-    found.set(pair.slice(0, equals), pair.slice(equals + 1));
-  }
-  return found;
-}
+/** CNI 1.1: alphanumeric first, then alphanumerics, "_", "." and "-"; for network names and container ids alike. */
+export const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /** The version that was asked for, as text, whatever else is wrong with the input. */
 export function requestedVersion(stdin: string): string | undefined {
@@ -131,23 +74,25 @@ export function readConfiguration(stdin: string): NetworkConfiguration {
   const ours = asObject(asObject(document['args'])?.['twill']) ?? {};
   const runtime = asObject(document['runtimeConfig']) ?? {};
   checkIpamType(ipam);
+  const annotated = readAnnotations(readTextMap(ours, 'annotations'));
   const timeoutSec = asInteger(document['policy_setup_timeout_seconds']) || defaultPolicyTimeoutSec;
   return {
     cniVersion: readVersion(document),
     name: readName(document),
     mtu: readMtu(document),
-    assignIpv4: readSwitch(ipam, 'assign_ipv4', true),
-    assignIpv6: readSwitch(ipam, 'assign_ipv6', false),
-    pools: readPools(ipam),
-    labels: { ...readConventionLabels(document), ...readLabels(ours) },
+    assignIpv4: annotated.families?.includes(4) ?? readSwitch(ipam, 'assign_ipv4', true),
+    assignIpv6: annotated.families?.includes(6) ?? readSwitch(ipam, 'assign_ipv6', false),
+    pools: annotated.pools ?? readPools(ipam),
+    labels: { ...readConventionLabels(document), ...readTextMap(ours, 'labels') },
     profiles: readTexts(ours, 'profiles', 'args.twill.profiles'),
     serviceAccount: asText(ours['serviceAccount']),
     ports: readPorts(ours),
     allowIpForwarding: asObject(document['container_settings'])?.['allow_ip_forwarding'] === true,
     policyTimeoutMs: timeoutSec * 1000,
-    mac: asText(runtime['mac']),
-    addresses: readAddresses(runtime),
-    dns: asObject(document['dns']) ?? {},
+    mac: asText(runtime['mac']) ?? annotated.mac,
+    addresses: [...readAddresses(runtime), ...annotated.addresses],
+    allowedSourcePrefixes: annotated.allowedSourcePrefixes,
+    dns: readDns(document, runtime),
     prevResult: asObject(document['prevResult']),
     validAttachments: readValidAttachments(document),
   };
@@ -179,7 +124,7 @@ function readVersion(document: JsonObject): CniVersion {
 
 function readName(document: JsonObject): string {
   const name = asText(document['name']);
-  if (name && containerIdPattern.test(name)) return name;
+  if (name && namePattern.test(name)) return name;
   const problem = name === undefined ? 'is missing' : `${JSON.stringify(name)} is malformed`;
   throw new CniError('invalidConfiguration', `the network's "name" ${problem}`, 'letters, digits, "_", "." and "-"');
 }
@@ -240,17 +185,29 @@ function readConventionLabels(document: JsonObject): Record<string, string> {
   return labels;
 }
 
-function readLabels(ours: JsonObject): Record<string, string> {
-  if (ours['labels'] === undefined) return {};
-  const labels: Record<string, string> = {};
-  for (const [key, value] of Object.entries(asObject(ours['labels']) ?? { '': undefined })) {
+function readTextMap(ours: JsonObject, key: string): Record<string, string> {
+  if (ours[key] === undefined) return {};
+  const map: Record<string, string> = {};
+  for (const [name, value] of Object.entries(asObject(ours[key]) ?? { '': undefined })) {
     const text = asText(value);
     if (text === undefined) {
-      throw new CniError('invalidConfiguration', '"args.twill.labels" must be an object of texts');
+      throw new CniError('invalidConfiguration', `"args.twill.${key}" must be an object of texts`);
     }
-    labels[key] = text;
+    map[name] = text;
   }
-  return labels;
+  return map;
+}
+
+/** The runtime's wish over the configuration's; their keys differ. */
+function readDns(document: JsonObject, runtime: JsonObject): JsonObject {
+  const wish = asObject(runtime['dns']);
+  if (!wish) return asObject(document['dns']) ?? {};
+  const { servers, searches, options } = wish;
+  return {
+    ...(servers !== undefined && { nameservers: servers }),
+    ...(searches !== undefined && { search: searches }),
+    ...(options !== undefined && { options }),
+  };
 }
 
 function readPorts(ours: JsonObject): NamedPort[] {
@@ -288,14 +245,4 @@ function readValidAttachments(document: JsonObject): ContainerInterface[] | unde
     }
     return { containerId, ifname };
   });
-}
-
-/** CNI_ARGS may ask for an address too: IP=10.0.0.7 */
-export function requestedAddresses(attachment: Attachment, configuration: NetworkConfiguration): Address[] {
-  const text = attachment.arguments.get('IP');
-  if (!text) return [...configuration.addresses];
-  const reading = readAddress(text.split('/')[0] ?? '');
-  if (reading.kind === 'invalid') throw new CniError('invalidEnvironment', `CNI_ARGS: IP: ${reading.reason}`);
-  const others = configuration.addresses.filter((address) => formatAddress(address) !== formatAddress(reading.value));
-  return [reading.value, ...others];
 }

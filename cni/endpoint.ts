@@ -11,7 +11,8 @@ import {
 } from '../datastore/model/index.ts';
 import type { Address } from '../net/address.ts';
 import { formatPrefix, hostPrefix } from '../net/prefix.ts';
-import type { Attachment, NetworkConfiguration } from './config.ts';
+import type { Attachment } from './attachment.ts';
+import type { NetworkConfiguration } from './config.ts';
 import { CniError } from './errors.ts';
 import type { Identity } from './identity.ts';
 
@@ -31,7 +32,7 @@ export interface EndpointFacts {
 /** The JSON to store; throws CniError when labels, ports or names are not what the resource allows. */
 export function encodeEndpoint(facts: EndpointFacts): string {
   const { attachment, configuration, identity, previous } = facts;
-  const { serviceAccount } = configuration;
+  const { serviceAccount, allowedSourcePrefixes } = configuration;
   const draft = {
     kind: 'WorkloadEndpoint',
     apiVersion: 'projectcalico.org/v3',
@@ -59,6 +60,7 @@ export function encodeEndpoint(facts: EndpointFacts): string {
       interfaceName: identity.hostInterface,
       mac: facts.mac,
       ...(configuration.ports.length > 0 && { ports: configuration.ports }),
+      ...(allowedSourcePrefixes.length > 0 && { allowSpoofedSourcePrefixes: allowedSourcePrefixes }),
     },
   };
   const checked = checkResourceOf('WorkloadEndpoint', draft);

@@ -9,7 +9,8 @@ import {
   partsOfAffinityKey,
 } from '../datastore/model/index.ts';
 import { attachmentAttributes } from './assign.ts';
-import { type Attachment, type ContainerInterface, readConfiguration } from './config.ts';
+import type { Attachment, ContainerInterface } from './attachment.ts';
+import { readConfiguration } from './config.ts';
 import type { CniContext } from './context.ts';
 import { detach } from './del.ts';
 import { CniError } from './errors.ts';

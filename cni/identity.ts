@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { workloadEndpointName } from '../datastore/model/index.ts';
-import type { Attachment, ContainerInterface } from './config.ts';
+import type { Attachment, ContainerInterface } from './attachment.ts';
 import { CniError } from './errors.ts';
 
 /** The interface that pods have by convention; names are Calico's for it, and longer for further interfaces. */

@@ -2,6 +2,7 @@
 
 import type { CniError } from './errors.ts';
 import { formatError } from './errors.ts';
+import { asList, type JsonObject } from './json.ts';
 
 /** Oldest first; the last one is what we speak best. */
 export const supportedVersions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
@@ -40,24 +41,29 @@ export interface CniResult {
   readonly dns: Readonly<Record<string, unknown>>;
 }
 
-export function formatResult(result: CniResult, version: CniVersion): string {
+/** `previous` is the result of the plugin before us in a chain: what it made stays in the result. */
+export function formatResult(result: CniResult, version: CniVersion, previous: JsonObject = {}): string {
   // 1.0.0 took `version` out of ips; 1.1.0 put `mtu` into interfaces.
   const withIpVersion = version.startsWith('0.');
   const withMtu = version === '1.1.0';
+  const earlier = asList(previous['interfaces']) ?? [];
+  const interfaces = result.interfaces.map(({ name, mac, mtu, sandbox }) => ({
+    name,
+    ...(mac && { mac }),
+    ...(withMtu && mtu && { mtu }),
+    ...(sandbox && { sandbox }),
+  }));
+  const ips = result.ips.map((ip) => ({
+    ...(withIpVersion && { version: ip.address.includes(':') ? '6' : '4' }),
+    ...ip,
+    ...(ip.interface !== undefined && { interface: earlier.length + ip.interface }),
+  }));
   return JSON.stringify({
     cniVersion: version,
-    interfaces: result.interfaces.map(({ name, mac, mtu, sandbox }) => ({
-      name,
-      ...(mac && { mac }),
-      ...(withMtu && mtu && { mtu }),
-      ...(sandbox && { sandbox }),
-    })),
-    ips: result.ips.map((ip) => ({
-      ...(withIpVersion && { version: ip.address.includes(':') ? '6' : '4' }),
-      ...ip,
-    })),
-    routes: result.routes,
-    dns: result.dns,
+    interfaces: [...earlier, ...interfaces],
+    ips: [...(asList(previous['ips']) ?? []), ...ips],
+    routes: [...(asList(previous['routes']) ?? []), ...result.routes],
+    dns: Object.keys(result.dns).length > 0 ? result.dns : (previous['dns'] ?? {}),
   });
 }
 

@@ -1,7 +1,8 @@
 // What a request is about: the attachment, and every name that follows from it.
 
 import { resourceKey } from '../datastore/model/index.ts';
-import { type Attachment, type NetworkConfiguration, readAttachment, readConfiguration } from './config.ts';
+import { type Attachment, readAttachment } from './attachment.ts';
+import { type NetworkConfiguration, readConfiguration } from './config.ts';
 import { type Identity, identify, ipamHandle, linkMark } from './identity.ts';
 import type { CniRequest } from './protocol.ts';
 

@@ -214,12 +214,14 @@ export function setPodSwitches(pod: PodNetns, ifname: string, { ipv6, allowIpFor
 }
 
 /**
- * Removes the host side, and the pod's with it, when it bears this mark. False when there was none. The kernel takes 20 ms
- * for it, during which other requests go on.
+ * Removes the host side, and the pod's with it, when it bears this mark. False when there was none. No packet passes from
+ * the moment of the call; the kernel takes 20 ms for the rest, during which other work goes on.
  */
 export async function removeLink(host: Rtnetlink, hostInterface: string, mark: string): Promise<boolean> {
   const link = host.link(hostInterface);
-  return link?.alias === mark && host.runInThreadUnless(deleteLink(link.index), 'ENODEV');
+  if (link?.alias !== mark) return false;
+  host.runUnless(changeLink(link.index, { up: false }), 'ENODEV');
+  return host.runInThreadUnless(deleteLink(link.index), 'ENODEV');
 }
 
 /** Takes the gateway's host route away again. */
