@@ -20,7 +20,7 @@ import { decode } from '../calc/decode.ts';
 import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
 import { type AnyPolicy, hostEndpointSource, networkSetSource, policyInput, workloadSource } from '../calc/inputs.ts';
 import type { SourceInput } from '../calc/ip-sets.ts';
-import type { CalcRule } from '../calc/output.ts';
+import type { CalcHostEndpoint, CalcRule, CalcTier } from '../calc/output.ts';
 import type { PlacedPolicy } from '../calc/tiers.ts';
 import { commonAddresses, type End, type EndResult, findEnd, labelsOf } from './ends.ts';
 import { type Packet, protocolName, type Traffic } from './packet.ts';
@@ -219,7 +219,23 @@ export class PolicyWorld {
     if (!subject) return { kind: 'exempt', allowed: true, reason: `no host endpoint protects ${end.name}` };
     const failsafe = failsafePort(this.#picture.parameters, direction, packet);
     if (failsafe) return { kind: 'exempt', allowed: true, reason: `${failsafe} is a failsafe port` };
-    return { kind: 'policy', subject, verdict: this.#evaluate(subject, direction, packet, options) };
+    const verdict = this.#earlyVerdict(subject, direction, packet, options);
+    return { kind: 'policy', subject, verdict: verdict ?? this.#evaluate(subject, direction, packet, options) };
+  }
+
+  /** Of policies before connection tracking and before destination NAT; what none of their rules decides goes on. */
+  #earlyVerdict(
+    { untrackedTiers, preDnatTiers }: CalcHostEndpoint,
+    direction: Direction,
+    packet: Packet,
+    options: EvaluateOptions,
+  ): Verdict | undefined {
+    for (const tiers of [untrackedTiers, ...(direction === 'ingress' ? [preDnatTiers] : [])]) {
+      const undecided = tiers.map((tier): CalcTier => ({ ...tier, defaultAction: 'pass' }));
+      const verdict = this.#evaluate({ tiers: undecided, profiles: [] }, direction, packet, options);
+      if (verdict.decidedBy.kind === 'rule') return verdict;
+    }
+    return undefined;
   }
 
   #evaluate(subject: Subject, direction: Direction, packet: Packet, options: EvaluateOptions): Verdict {

@@ -169,6 +169,24 @@ describe('policy world', () => {
     assert.equal(ask(subject, 'prod/web', '192.0.2.2', 'tcp/80').allowed, true);
     assert.equal(ask(subject, 'prod/web', '192.0.2.2', 'tcp/81').allowed, false);
     assert.equal(ask(subject, 'prod/web', '192.0.2.2', 'tcp/22').ingress.because, 'tcp:22 is a failsafe port');
+    const early = (
+      name: string,
+      flags: Readonly<Record<string, boolean>>,
+      rule: Readonly<Record<string, unknown>>,
+    ): Entry =>
+      entry('GlobalNetworkPolicy', name, {
+        spec: { selector: 'has(host)', applyOnForward: true, ...flags, ingress: [{ ...rule, protocol: 'TCP' }] },
+      });
+    const staged = world(
+      entry('HostEndpoint', 'h', { labels: { host: '' }, spec: { node: 'n2', interfaceName: '*' } }),
+      early('raw', { doNotTrack: true }, { action: 'Allow', destination: { ports: [81] } }),
+      early('pre', { preDNAT: true }, { action: 'Deny', destination: { ports: ['80:82'] } }),
+      early('normal', {}, { action: 'Allow' }),
+    );
+    const because = (port: number): string => ask(staged, 'prod/web', '192.0.2.2', `tcp/${port}`).ingress.because;
+    assert.equal(because(80), 'GlobalNetworkPolicy//pre ingress[0] denies it, in tier default');
+    assert.equal(because(81), 'GlobalNetworkPolicy//raw ingress[0] allows it, in tier default');
+    assert.equal(because(83), 'GlobalNetworkPolicy//normal ingress[0] allows it, in tier default');
   });
 
   it('understands kinds of traffic', () => {
