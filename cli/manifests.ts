@@ -77,11 +77,24 @@ function parseJsonOrFail(text: string, name: string): unknown {
 
 async function parseYaml(text: string, name: string): Promise<readonly unknown[]> {
   const { parseAllDocuments } = await import('./yaml.ts');
-  return [...parseAllDocuments(text, { prettyErrors: true, uniqueKeys: true, merge: true })].map((document) => {
-    const [problem] = document.errors;
-    if (problem) throw new CommandError(`Failed to execute command: ${name}: ${problem.message.trim()}`);
-    return document.toJS({ maxAliasCount: 1000 });
-  });
+  return [...parseAllDocuments(text, { prettyErrors: true, uniqueKeys: true, merge: true, intAsBigInt: true })].map(
+    (document) => {
+      const [problem] = document.errors;
+      if (problem) throw new CommandError(`Failed to execute command: ${name}: ${problem.message.trim()}`);
+      return withPlainNumbers(document.toJS({ maxAliasCount: 1000 }));
+    },
+  );
+}
+
+/** Integers that a number cannot hold become text, digit by digit: ids of containers look like that. */
+function withPlainNumbers(value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value.toString();
+  }
+  if (Array.isArray(value)) return value.map(withPlainNumbers);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, withPlainNumbers(entry)]));
 }
 
 function expandList({ where, value }: Manifest): readonly Manifest[] {

@@ -1,7 +1,7 @@
 // BGPFilter: which routes go out to and come in from a peer.
 
 import { choice, integer, text } from '../schema/scalars.ts';
-import { asNumber, cidr, community } from '../schema/scalars-net.ts';
+import { asNumber, cidrOrAddress, community } from '../schema/scalars-net.ts';
 import { list, object, optional, required } from '../schema/types.ts';
 import { kind } from './common.ts';
 
@@ -31,7 +31,7 @@ const operation = object(
 const rule = (family: 4 | 6) =>
   object(
     {
-      cidr: optional(cidr(family), 'The prefix that matchOperator compares with.'),
+      cidr: optional(cidrOrAddress(family), 'The prefix that matchOperator compares with.'),
       prefixLength: optional(
         object(
           {

@@ -3,12 +3,12 @@
 import { familyOf, parseAddress } from '../../../net/address.ts';
 import { boolean, checkedText, choice, describe, duration, integer, text } from '../schema/scalars.ts';
 import { selector } from '../schema/scalars-names.ts';
-import { address, asNumber, cidr, community, portNumber } from '../schema/scalars-net.ts';
+import { address, asNumber, cidrOrAddress, community, network, portNumber } from '../schema/scalars-net.ts';
 import { list, object, optional, Refused, type Report, required } from '../schema/types.ts';
 import { kind, nodeName, secretKeyRef } from './common.ts';
 
 const logSeverity = choice('Trace', 'Debug', 'Info', 'Warning', 'Error', 'Fatal');
-const cidrEntry = object({ cidr: required(cidr(), 'The range to advertise.') });
+const cidrEntry = object({ cidr: required(cidrOrAddress(), 'The range to advertise.') });
 const routePriority = integer(1, 2147483646);
 const communityName = /^[a-zA-Z][a-zA-Z0-9_-]*$/;
 
@@ -55,7 +55,7 @@ export const bgpConfiguration = kind('BGPConfiguration', {
       prefixAdvertisements: optional(
         list(
           object({
-            cidr: required(cidr(), 'Routes inside this prefix.'),
+            cidr: required(network, 'Routes inside this prefix.'),
             communities: optional(list(communityOrName), 'Communities to add, or names of them.'),
           }),
         ),

@@ -3,7 +3,7 @@
 import { parsePrefix, prefixesOverlap } from '../../../net/prefix.ts';
 import { boolean, choice, integer, text } from '../schema/scalars.ts';
 import { selector } from '../schema/scalars-names.ts';
-import { cidr } from '../schema/scalars-net.ts';
+import { cidr, network } from '../schema/scalars-net.ts';
 import { defaulted, list, object, optional, type Report, required } from '../schema/types.ts';
 import { conditions, kind } from './common.ts';
 
@@ -100,7 +100,7 @@ export const ipReservation = kind('IPReservation', {
   plural: 'ipreservations',
   shortNames: ['reservation'],
   doc: 'Addresses that are never assigned automatically.',
-  spec: object({ reservedCIDRs: optional(list(cidr()), 'The reserved addresses.') }),
+  spec: object({ reservedCIDRs: optional(list(network), 'The reserved addresses.') }),
 });
 
 export const ipamConfiguration = kind('IPAMConfiguration', {

@@ -69,7 +69,7 @@ class Checker {
       case 'any':
         return value;
       case 'scalar': {
-        const read = type.read(value);
+        const read = type.read(this.origin === 'person' ? asMeant(type, value) : value);
         if (!(read instanceof Refused)) return read;
         this.fault(value, read.problem, read.remedy);
         return value;
@@ -191,6 +191,12 @@ class Checker {
       return i === 0 || /^[\w-]+$/.test(segment) ? join(text, segment) : `${text}[${segment}]`;
     }, '');
   }
+}
+
+/** YAML reads `version: 1` as a number; where text is wanted, calicoctl takes it as text. */
+function asMeant(type: Extract<Type, { kind: 'scalar' }>, value: unknown): unknown {
+  const unquoted = typeof value === 'number' || typeof value === 'boolean';
+  return unquoted && type.jsonSchema['type'] === 'string' ? String(value) : value;
 }
 
 /** Go omits empty fields and reads null as empty: so does an empty text, or an empty list where there is a default. */

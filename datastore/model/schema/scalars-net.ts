@@ -14,6 +14,20 @@ export function cidr(family?: Family): ScalarType<string> {
   return checkedText(name, (value) => prefixProblem(value, family), { format: 'cidr' });
 }
 
+/** A prefix whose host bits are zero, or a lone address as its /32 or /128. */
+export function cidrOrAddress(family?: Family): ScalarType<string> {
+  const name = family ? `IPv${family} CIDR or address` : 'CIDR or address';
+  return checkedText(
+    name,
+    (value) => {
+      const address = parseAddress(value);
+      const fits = address !== undefined && (!family || familyOf(address) === family);
+      return fits ? undefined : prefixProblem(value, family);
+    },
+    { format: 'cidr' },
+  );
+}
+
 /** Says what is wrong with a text that should be a masked prefix. */
 export function prefixProblem(value: string, family?: Family): Refused | undefined {
   const parsed = parseInterfaceAddress(value);
