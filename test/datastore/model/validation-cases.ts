@@ -354,7 +354,7 @@ export const faultCases: Readonly<Record<Kind, readonly FaultCase[]>> = {
     { spec: { assignmentMode: 'Auto' } },
     { spec: { natoutgoing: true } },
   ],
-  IPReservation: [{ spec: { reservedCIDRs: ['10.0.0.5/24'] } }, { spec: { reservedCidrs: [] } }],
+  IPReservation: [{ spec: { reservedCIDRs: ['10.0.0.5/33'] } }, { spec: { reservedCidrs: [] } }],
   KubeControllersConfiguration: [
     { spec: { healthChecks: true } },
     { spec: { etcdV3CompactionPeriod: '10' } },
