@@ -33,6 +33,8 @@ export interface ReporterSettings {
 
 /** Reports live for three intervals: one that is late, or lost, is not yet a node that is gone. */
 const lifeInIntervals = 3;
+/** A node that is not ready, or whose report was not taken, says so more often: that is when people look. */
+const unsettledMs = 1000;
 
 /** Starts at once; the returned function ends it. */
 export function startReporting(settings: ReporterSettings): () => void {
@@ -40,8 +42,9 @@ export function startReporting(settings: ReporterSettings): () => void {
   let timer: NodeJS.Timeout | undefined;
   let failing = false;
   const turn = async (): Promise<void> => {
+    let settled = false;
     try {
-      await report(settings);
+      settled = await report(settings);
       if (failing) settings.log.info({ where: settings.ephemeral.where }, 'reports are taken again');
       failing = false;
     } catch (error) {
@@ -49,7 +52,7 @@ export function startReporting(settings: ReporterSettings): () => void {
       if (!failing && !stopped) settings.log.warn({ where: settings.ephemeral.where, reason }, 'report was not taken');
       failing = true;
     }
-    if (!stopped) timer = setTimeout(turn, settings.intervalSec * 1000);
+    if (!stopped) timer = setTimeout(turn, settled ? settings.intervalSec * 1000 : unsettledMs);
   };
   void turn();
   return () => {
@@ -58,7 +61,8 @@ export function startReporting(settings: ReporterSettings): () => void {
   };
 }
 
-async function report(settings: ReporterSettings): Promise<void> {
+/** True when the node is ready and has said so. */
+async function report(settings: ReporterSettings): Promise<boolean> {
   const { node, felixSocket, bgpSocket } = settings;
   const [readiness, felix, bgp, hits] = await Promise.all([
     settings.readiness(),
@@ -79,6 +83,7 @@ async function report(settings: ReporterSettings): Promise<void> {
     settings.ephemeral.publish(kind, node, JSON.stringify(value), ttlSec);
   await publish('status', status);
   if (hits !== undefined) await publish('hits', hits);
+  return status.ready;
 }
 
 /** Undefined when the child does not answer: its absence is in the readiness. */
