@@ -60,7 +60,8 @@ async function measure(node: TestNode, program: string, seconds: number): Promis
     ...[client, server].map(endpoint),
     inSync,
   ]);
-  const rates = (): Promise<Rates> => measureRates(program, client, server, seconds);
+  const rates = (): Promise<Rates> => measureRates(program, client, seconds);
+  await startServer(program, server);
   await rates(); // Warm caches, ARP, and the processor.
   const rows: Row[] = [];
   for (const scene of scenes(node, felix, plain)) {
@@ -183,29 +184,30 @@ async function apply(felix: Felix, updates: readonly CalcUpdate[]): Promise<void
   if (lastError !== '') throw new Error(lastError);
 }
 
-async function measureRates(program: string, client: Pod, server: Pod, seconds: number): Promise<Rates> {
-  const run = (mode: 'connect' | 'send'): Promise<Load> =>
-    loadOf(
-      spawn('ip', ['netns', 'exec', client.netns, program, mode, '10.65.0.2', `${servicePort}`, `${seconds}`]),
-      seconds,
-    );
+async function measureRates(program: string, client: Pod, seconds: number): Promise<Rates> {
+  const run = async (mode: 'connect' | 'send'): Promise<Load> => {
+    const args = ['netns', 'exec', client.netns, program, mode, '10.65.0.2', `${servicePort}`, `${seconds}`];
+    const load = await loadOf(spawn('ip', args), seconds);
+    if (!(load.perSecond > 0)) throw new Error('nothing got through');
+    return load;
+  };
   const connections: Load[] = [];
   const packets: Load[] = [];
   for (let i = 0; i < 3; i++) {
-    const serving = spawn('ip', ['netns', 'exec', server.netns, program, 'serve', `${servicePort}`]);
-    let printed = '';
-    serving.stdout.on('data', (chunk) => {
-      printed += String(chunk);
-    });
-    await until('the server is ready', () => printed.includes('ready'));
     connections.push(await run('connect'));
     packets.push(await run('send'));
-    const ended = new Promise((resolve) => serving.once('exit', resolve));
-    sh(`kill $(ip netns pids ${server.netns})`);
-    await ended;
-    if (!(Number(printed.split('\n')[1]) > 0)) throw new Error('no packet arrived');
   }
   return { connections: medianLoad(connections), packets: medianLoad(packets) };
+}
+
+/** Serves until it is killed with the node. */
+async function startServer(program: string, { netns }: Pod): Promise<void> {
+  const serving = spawn('ip', ['netns', 'exec', netns, program, 'serve', `${servicePort}`]);
+  let printed = '';
+  serving.stdout.on('data', (chunk) => {
+    printed += String(chunk);
+  });
+  await until('the server is ready', () => printed.includes('ready'));
 }
 
 function loadOf(child: ChildProcess, seconds: number): Promise<Load> {
