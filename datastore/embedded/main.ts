@@ -3,8 +3,9 @@
 import { performance } from 'node:perf_hooks';
 import { createLogger, type LogLevel } from '../../runtime/log.ts';
 import { logLevelOption } from '../../runtime/log-option.ts';
-import { helpText, integer, type OptionValues, parseOptions, text } from '../../runtime/options.ts';
+import { flag, helpText, integer, type OptionValues, optionalText, parseOptions, text } from '../../runtime/options.ts';
 import { version } from '../../runtime/version.ts';
+import { readAccess } from './access.ts';
 import { Engine } from './engine.ts';
 import { lockDirectory } from './lock.ts';
 import { startServer } from './server.ts';
@@ -23,6 +24,36 @@ const options = {
     default: 'unix:/run/twill/datastore.sock',
     value: 'address',
     help: 'unix:/path, or host:port for TCP.',
+  }),
+  certFile: optionalText({
+    flag: 'cert-file',
+    environment: 'TWILL_DATASTORE_CERT_FILE',
+    value: 'file',
+    help: 'Our certificate, for TLS on TCP.',
+  }),
+  keyFile: optionalText({
+    flag: 'key-file',
+    environment: 'TWILL_DATASTORE_KEY_FILE',
+    value: 'file',
+    help: 'Key of that certificate.',
+  }),
+  trustedCaFile: optionalText({
+    flag: 'trusted-ca-file',
+    environment: 'TWILL_DATASTORE_TRUSTED_CA_FILE',
+    value: 'file',
+    help: 'Clients must show a certificate signed by these authorities.',
+  }),
+  passwordFile: optionalText({
+    flag: 'password-file',
+    environment: 'TWILL_DATASTORE_PASSWORD_FILE',
+    value: 'file',
+    help: 'Clients must log in: one line user:password, readable by its owner only.',
+  }),
+  allowInsecure: flag({
+    flag: 'allow-insecure',
+    environment: 'TWILL_DATASTORE_ALLOW_INSECURE',
+    default: false,
+    help: 'Listen on an address of the network without TLS and without asking who is there.',
   }),
   historyMinutes: integer({
     flag: 'history-minutes',
@@ -73,6 +104,7 @@ async function main(): Promise<void> {
 async function run(settings: OptionValues<typeof options>): Promise<void> {
   const level: LogLevel = settings.logLevel;
   const log = createLogger('datastore', level);
+  const access = readAccess(settings);
   const lock = lockDirectory(settings.dataDir);
   const engine = new Engine({
     directory: settings.dataDir,
@@ -86,7 +118,13 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
     },
   });
   if (engine.tornBytes > 0) log.warn({ bytes: engine.tornBytes }, 'removed the unacknowledged end of the log');
-  const server = await startServer({ engine, directory: settings.dataDir, listen: settings.listen });
+  const server = await startServer({
+    engine,
+    directory: settings.dataDir,
+    listen: settings.listen,
+    access,
+    now: () => performance.now(),
+  });
   const ticks = setInterval(() => engine.tick(), TICK_MS);
   const facts = { listen: settings.listen, directory: settings.dataDir, revision: engine.mvcc.revision };
   log.info({ ...facts, clusterId: engine.clusterId }, 'serving');

@@ -5,8 +5,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, type ServerCredentials } from '@grpc/grpc-js';
 import { type AnyDefinition, loadSync, type ServiceDefinition } from '@grpc/proto-loader';
+import { type Access, authService, requireToken, Tokens } from './access.ts';
 import type { Engine } from './engine.ts';
 import { clusterService, type HeaderOf, kvService, leaseService, maintenanceService } from './services.ts';
 import { watchService } from './watch-service.ts';
@@ -16,7 +17,8 @@ export interface ServerSettings {
   readonly directory: string;
   /** unix:/path or host:port. */
   readonly listen: string;
-  readonly credentials?: ServerCredentials;
+  readonly access: Access;
+  readonly now: () => number;
   /** How often quiet watches are told the revision. */
   readonly progressMs?: number;
 }
@@ -33,7 +35,7 @@ const PROGRESS_MS = 60_000;
 
 /** Rejects with an Error whose message is for the operator. */
 export async function startServer(settings: ServerSettings): Promise<RunningServer> {
-  const { engine, listen } = settings;
+  const { engine, listen, access } = settings;
   // One member: its id is the cluster's.
   const header: HeaderOf = (revision) => ({
     cluster_id: engine.clusterId,
@@ -44,13 +46,15 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
   const facts = {
     memberId: engine.clusterId,
     name: 'twill-datastore',
-    clientUrls: [listen.startsWith('unix:') ? listen : `http://${listen}`],
+    clientUrls: [listen.startsWith('unix:') ? listen : `${access.secure ? 'https' : 'http'}://${listen}`],
     diskBytes: () => directoryBytes(settings.directory),
   };
+  const tokens = access.user && new Tokens(access.user, settings.now);
   const server = new Server({
     'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
     'grpc.max_send_message_length': -1,
     'grpc.max_concurrent_streams': 10_000,
+    ...(tokens ? { interceptors: [requireToken(tokens)] } : {}),
   });
   const services = loadServices();
   server.addService(services('KV'), kvService(engine, header));
@@ -58,9 +62,13 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
   server.addService(services('Lease'), leaseService(engine, header));
   server.addService(services('Cluster'), clusterService(engine, header, facts));
   server.addService(services('Maintenance'), maintenanceService(engine, header, facts));
+  server.addService(
+    services('Auth'),
+    authService(tokens, () => header(engine.durableRevision)),
+  );
   const socketPath = /^unix:(?:\/\/)?(.+)$/.exec(listen)?.[1];
   if (socketPath !== undefined) await freeSocket(socketPath);
-  const port = await bind(server, listen, settings.credentials ?? ServerCredentials.createInsecure());
+  const port = await bind(server, listen, access.credentials);
   // Who may open the socket may do everything.
   if (socketPath !== undefined) chmodSync(socketPath, 0o600);
   return { port, close: () => shutDown(server, socketPath) };
