@@ -205,11 +205,7 @@ export class PolicyWorld {
     packet: Packet,
     options: EvaluateOptions,
   ): Side {
-    if (direction === 'ingress' && other.kind === 'workload' && other.node === end.node) {
-      const action = this.#picture.parameters['DefaultEndpointToHostAction'] ?? 'Drop';
-      const reason = `DefaultEndpointToHostAction is ${action}: what workloads send to their own node`;
-      if (action !== 'Return') return { kind: 'exempt', allowed: action === 'Accept', reason };
-    }
+    if (other.kind === 'workload' && other.node === end.node) return this.#besideWorkload(direction);
     const address = direction === 'ingress' ? packet.destination : packet.source;
     const ofNode = this.#hostEndpoints.filter(({ spec }) => spec.node === end.node);
     const subjects = ofNode.flatMap(({ metadata }) => this.#picture.hostEndpoints.get(metadata.name) ?? []);
@@ -221,6 +217,16 @@ export class PolicyWorld {
     if (failsafe) return { kind: 'exempt', allowed: true, reason: `${failsafe} is a failsafe port` };
     const verdict = this.#earlyVerdict(subject, direction, packet, options);
     return { kind: 'policy', subject, verdict: verdict ?? this.#evaluate(subject, direction, packet, options) };
+  }
+
+  /** Between a node and its own workloads no host interface is crossed. */
+  #besideWorkload(direction: Direction): Side {
+    if (direction === 'egress') {
+      return { kind: 'exempt', allowed: true, reason: 'host endpoints are not about the interfaces of workloads' };
+    }
+    const action = this.#picture.parameters['DefaultEndpointToHostAction'] ?? 'Drop';
+    const reason = `DefaultEndpointToHostAction is ${action}: what workloads send to their own node`;
+    return { kind: 'exempt', allowed: action !== 'Drop', reason };
   }
 
   /** Of policies before connection tracking and before destination NAT; what none of their rules decides goes on. */

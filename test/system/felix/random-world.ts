@@ -23,7 +23,7 @@ const selectors = [
   "a == '1' && b == '2'",
   "a != '1'",
 ];
-const subjects = ["a == '1'", "a == '2'", "b == '1'", "a == '3' && has(b)", '!has(a)', 'all()'];
+const subjects = ['has(host)', "a == '1'", "a == '2'", "b == '1'", "a == '3' && has(b)", '!has(a)', 'all()'];
 const namespaceSelectors = ['all()', 'global()', "n == '1'", '!has(n)'];
 const nets4 = ['10.65.0.0/30', '10.65.0.2/32', '10.65.0.0/16', '0.0.0.0/0', '192.0.2.0/24', '192.0.2.9/32'];
 const nets6 = ['fd00:65::/126', 'fd00:65::2/128', '::/0', '2001:db8::/64', 'fd00:65::/64'];
@@ -72,7 +72,7 @@ export class RandomWorld {
 
   #change(): void {
     const namespace = this.pick(['n1', 'n2']);
-    switch (this.below(10)) {
+    switch (this.below(11)) {
       case 0:
         this.#put(this.#endpoint(this.pick(this.#pods)));
         return;
@@ -101,7 +101,16 @@ export class RandomWorld {
         );
         return;
       case 5:
+        // The node itself.
+        this.#putOrDrop(
+          entry('HostEndpoint', 'here', {
+            labels: { host: '', ...this.#labels() },
+            spec: { node: 'here', interfaceName: '*', profiles: this.pick([[], ['kns.n1']]) },
+          }),
+        );
+        return;
       case 6:
+      case 10:
         this.#putOrDrop(entry('GlobalNetworkPolicy', `g${this.below(4)}`, { spec: this.#policy(true) }));
         return;
       case 7:
