@@ -2,13 +2,13 @@
 
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
+import { BackupError, backupLines, copyStore, restoreLines } from '../../datastore/backup.ts';
 import type { KvStore } from '../../datastore/kv.ts';
-import { declarationOf, type Kind, kinds, resourcePrefix } from '../../datastore/model/index.ts';
+import { declarationOf, type Kind, kinds, resourcePrefix, rootPrefix } from '../../datastore/model/index.ts';
 import { pagesOf } from '../../datastore/pages.ts';
 import type { Resources } from '../../datastore/resources.ts';
 import { progressOf } from '../output/progress.ts';
 import { formatBoxedTable } from '../output/table.ts';
-import { copyStore, exportLines, importPairs, type Progress, readExport } from '../transfer.ts';
 import { CommandError, type World } from '../world.ts';
 import { changeResource } from './change.ts';
 import { type GlobalOptions, withResources } from './context.ts';
@@ -44,11 +44,13 @@ async function countKeys(store: KvStore, prefix: string): Promise<number> {
   return number;
 }
 
+const scope = { prefix: rootPrefix } as const;
+
 export async function runBackup(file: string | undefined, options: GlobalOptions, world: World): Promise<void> {
   await withResources(options, world, async ({ store }) => {
-    const lines = exportLines(store, new Date());
+    const lines = backupLines(store, { ...scope, onProgress: shown(world) });
     if (file === undefined || file === '-') {
-      for await (const line of lines) world.out(line);
+      for await (const line of lines) world.out(`${line}\n`);
       return;
     }
     const stream = createWriteStream(file, { mode: 0o600, flags: 'wx' });
@@ -58,10 +60,11 @@ export async function runBackup(file: string | undefined, options: GlobalOptions
     let count = 0;
     for await (const line of lines) {
       count++;
-      if (!stream.write(line)) await once(stream, 'drain');
+      if (!stream.write(`${line}\n`)) await once(stream, 'drain');
     }
     stream.end();
     await once(stream, 'finish');
+    // The first line and the last are about the others.
     world.out(`Backed up ${count - 2} keys to ${file}\n`);
   });
 }
@@ -73,11 +76,28 @@ export interface ForceOptions extends GlobalOptions {
 export async function runRestore(file: string, options: ForceOptions, world: World): Promise<void> {
   const text = file === '-' ? world.readStdin() : world.readFile(file);
   if (text === undefined) throw new CommandError(`open ${file}: no such file or directory`);
-  const pairs = readExport(text, file === '-' ? 'standard input' : file);
   await withResources(options, world, async ({ store }) => {
-    await importPairs(store, pairs, { replace: options.force === true, progress: shown(world, pairs.length) });
-    world.out(`Restored ${pairs.length} keys\n`);
+    const { written, deleted, unchanged } = await asCommand(() =>
+      restoreLines(store, linesOf(text), { ...whenNotEmpty(options), onProgress: shown(world) }),
+    );
+    world.out(`Restored ${written + unchanged} keys (${written} written, ${deleted} removed)\n`);
   });
+}
+
+async function* linesOf(text: string): AsyncGenerator<string> {
+  yield* text.replace(/\n$/, '').split('\n');
+}
+
+const whenNotEmpty = ({ force }: ForceOptions) => ({ whenNotEmpty: force ? 'replace' : 'refuse' }) as const;
+
+async function asCommand<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof BackupError)
+      throw new CommandError(error.message.replace('replace them', 'replace them with --force'));
+    throw error;
+  }
 }
 
 /** Agents leave the kernel as it is, and the CNI plugin waits, while the datastore is locked. */
@@ -111,18 +131,23 @@ export async function runCopy(options: CopyOptions, world: World): Promise<void>
     await withResources({ ...elsewhere, etcdEndpoints: options.to }, world, async (target) => {
       const [from, to] = [await source.store.status(), await target.store.status()];
       if (from.clusterId === to.clusterId) throw new CommandError('--to is the same datastore');
-      const copied = await copyStore(source.store, target.store, {
-        replace: options.force === true,
-        progress: shown(world, undefined),
-      });
+      const { written, unchanged } = await asCommand(() =>
+        copyStore(source.store, target.store, { ...scope, ...whenNotEmpty(options), onProgress: shown(world) }),
+      );
+      // Once more: what is equal by then needs no writing.
+      const again = await copyStore(source.store, target.store, { ...scope, whenNotEmpty: 'replace' });
+      if (again.written + again.deleted > 0)
+        throw new CommandError('one of the datastores was changed meanwhile; copy again with --force');
       await setReady(target, true);
-      world.out(`Copied and compared ${copied} keys to ${options.to}, which is unlocked; the source stays locked.\n`);
+      world.out(
+        `Copied and compared ${written + unchanged} keys to ${options.to}, which is unlocked; the source stays locked.\n`,
+      );
     });
   });
 }
 
 /** Says how far it is. */
-function shown(world: World, total: number | undefined): Progress {
+function shown(world: World): (keys: number) => void {
   const show = progressOf(world);
-  return (done) => show(`${done}${total === undefined ? '' : ` of ${total}`} keys`);
+  return (keys) => show(`${keys} keys`);
 }

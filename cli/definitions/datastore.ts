@@ -18,7 +18,7 @@ export function defineDatastoreCommands(program: Command, world: World): void {
   withGlobals(datastore.command('restore'))
     .description('Write a backup into an empty datastore.')
     .argument('<file>', '"-" for standard input')
-    .option('--force', 'remove first what the datastore has')
+    .option('--force', 'although the datastore is not empty: make it equal')
     .action(async (file: string, options) =>
       (await import('../commands/datastore.ts')).runRestore(file, options, world),
     );
@@ -39,7 +39,7 @@ function defineMigration(datastore: Command, world: World): void {
   withGlobals(migrate.command('import'))
     .description('Read what export wrote into an empty datastore.')
     .option('-f, --filename <file>', 'the file, or "-" for standard input')
-    .option('--force', 'remove first what the datastore has')
+    .option('--force', 'although the datastore is not empty: make it equal')
     .action(async (options) => {
       if (!options.filename) throw new CommandError('import needs a file: -f FILE');
       await (await import('../commands/datastore.ts')).runRestore(options.filename, options, world);
@@ -47,6 +47,6 @@ function defineMigration(datastore: Command, world: World): void {
   withGlobals(migrate.command('copy'))
     .description('Lock this datastore, copy everything to another one, compare, and unlock that one.')
     .requiredOption('--to <urls>', 'endpoints of the other datastore')
-    .option('--force', 'remove first what the other datastore has')
+    .option('--force', 'although the other datastore is not empty: make it equal')
     .action(async (options) => (await import('../commands/datastore.ts')).runCopy(options, world));
 }

@@ -50,10 +50,16 @@ describe('twillctl datastore', () => {
       assert.match((await cli.run(`datastore backup ${file}`)).err, /cannot write .*EEXIST/);
       const text = readFileSync(file, 'utf8');
       cli.files.set(file, text);
-      assert.match((await cli.run(`datastore restore ${file}`)).err, /the datastore is not empty .* --force/);
+      assert.match(
+        (await cli.run(`datastore restore ${file}`)).err,
+        /the store already holds \d+ keys below "\/calico\/"/,
+      );
       const fresh = await Cli.start();
       fresh.files.set(file, text);
-      assert.equal((await fresh.run(`datastore restore ${file}`)).out, `Restored ${before.length} keys\n`);
+      assert.equal(
+        (await fresh.run(`datastore restore ${file}`)).out,
+        `Restored ${before.length} keys (${before.length} written, 0 removed)\n`,
+      );
       assert.deepEqual(await pairs(fresh), before);
       await fresh.run('delete pool main');
       assert.equal((await fresh.run(`datastore restore --force ${file}`)).code, 0);
@@ -67,9 +73,9 @@ describe('twillctl datastore', () => {
     const text = (await (await filled()).run('datastore migrate export')).out;
     const lines = text.split('\n');
     for (const [damaged, problem] of [
-      [lines.slice(0, 4).join('\n'), /is not complete, or was changed/],
-      [text.replace('10.0.0.0', '10.9.0.0'), /is not complete, or was changed/],
-      ['{}', /is not an export of twillctl/],
+      [lines.slice(0, 4).join('\n'), /ends early/],
+      [text.replace('10.0.0.0', '10.9.0.0'), /was changed or is damaged/],
+      ['{}', /this is no backup made by twillctl/],
     ] as const) {
       const fresh = await Cli.start();
       const result = await fresh.run('datastore migrate import -f -', damaged);
