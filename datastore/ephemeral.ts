@@ -5,26 +5,9 @@
 
 import { KvError, type KvStore, type Lease } from './kv.ts';
 import { openRedis } from './redis.ts';
+import type { EphemeralStore, Report, ReportKind } from './reports.ts';
 
-/** `status`: what a node says of itself; `hits`: its rule counters. */
-export type ReportKind = 'status' | 'hits';
-
-export interface Report {
-  readonly node: string;
-  /** JSON text. */
-  readonly json: string;
-}
-
-/** Methods reject with KvError. */
-export interface EphemeralStore {
-  /** For people: "redis" or "datastore". */
-  readonly where: string;
-  /** Replaces the node's report of this kind; it disappears `ttlSec` after the last one. */
-  publish(kind: ReportKind, node: string, json: string, ttlSec: number): Promise<void>;
-  /** The reports that are there now, by node name in byte order. */
-  read(kind: ReportKind): Promise<readonly Report[]>;
-  close(): Promise<void>;
-}
+export type { EphemeralStore, Report, ReportKind } from './reports.ts';
 
 export interface EphemeralSettings {
   /** redis://[user:password@]host:port[/db], rediss://… for TLS, or unix:/path; absent: the datastore. */

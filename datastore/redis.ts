@@ -6,8 +6,8 @@
 // The index spares a scan over all of Redis' keys. A node whose report has ended is in it until somebody reads.
 
 import type { Redis } from 'ioredis';
-import type { EphemeralStore, Report, ReportKind } from './ephemeral.ts';
 import { KvError } from './kv.ts';
+import type { EphemeralStore, Report, ReportKind } from './reports.ts';
 
 const requestTimeoutMs = 2000;
 const longestReconnectMs = 2000;
