@@ -15,6 +15,9 @@ const native = {
   listen: libc.func('int listen(int fd, int backlog)'),
   // ssize_t is `long` on every Linux that Node runs on; koffi does not know the name.
   send: libc.func('long send(int fd, const void *bytes, size_t length, int flags)'),
+  sendto: libc.func(
+    'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int addressLength)',
+  ),
   recv: libc.func('long recv(int fd, void *bytes, size_t length, int flags)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int option, const void *value, unsigned int length)'),
   close: libc.func('int close(int fd)'),
@@ -73,6 +76,9 @@ export const listen = (fd: number, backlog: number): void => {
 
 export const send = (fd: number, bytes: Uint8Array): number =>
   call('send', () => native.send(fd, bytes, bytes.length, 0));
+
+export const sendTo = (fd: number, bytes: Uint8Array, address: Uint8Array): number =>
+  call('sendto', () => native.sendto(fd, bytes, bytes.length, 0, address, address.length));
 
 /**
  * As send(), in one of koffi's threads: for netlink requests during which the kernel sleeps. The thread is in the namespace
