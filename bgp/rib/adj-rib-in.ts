@@ -40,6 +40,9 @@ export interface InCounters {
   attributesDiscarded: number;
 }
 
+/** One UPDATE is read at a time, whoever sent it. */
+const sharedScan = new AttributeScan();
+
 export class AdjRibIn {
   readonly counters: InCounters = {
     updates: 0,
@@ -53,7 +56,7 @@ export class AdjRibIn {
   readonly #store: AttributeStore;
   readonly #filtering: Filtering;
   #options: AdjRibInOptions;
-  readonly #scan = new AttributeScan();
+  readonly #scan = sharedScan;
 
   constructor(store: AttributeStore, filtering: Filtering, options: AdjRibInOptions) {
     this.#store = store;

@@ -66,6 +66,11 @@ export class Sources {
     return source;
   }
 
+  /** All sources with their numbers. */
+  *entries(): Generator<readonly [number, Source]> {
+    for (const [index, source] of this.#sources.entries()) if (source) yield [index, source];
+  }
+
   get end(): number {
     return this.#sources.length;
   }
