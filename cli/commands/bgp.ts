@@ -1,6 +1,6 @@
 // bgp peers, bgp routes, bgp why: asked of the agent on this machine over its control socket.
 
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type {
   PeerReport,
   PeersReport,
@@ -48,10 +48,16 @@ export async function runBgpWhy(prefix: string, options: BgpOptions, world: Worl
   await write(report, () => describeWhy(report), options, world);
 }
 
-async function ask<T>(path: string, options: BgpOptions, world: World): Promise<T> {
+export async function runBgpDumpMrt(file: string, options: BgpOptions, world: World): Promise<void> {
+  const path = resolve(file);
+  const { bytes } = await ask<{ readonly bytes: number }>('/v1/mrt', options, world, { path });
+  world.out(`${path}: ${bytes} bytes\n`);
+}
+
+async function ask<T>(path: string, options: BgpOptions, world: World, body?: object): Promise<T> {
   const runDir = options.runDir ?? world.environment['TWILL_RUN_DIR'] ?? '/run/twill';
   try {
-    return (await callControl(join(runDir, 'bgp.sock'), path)) as T;
+    return (await callControl(join(runDir, 'bgp.sock'), path, { body, timeoutMs: 60_000 })) as T;
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
     if (error.status !== 0) throw new CommandError(error.message);

@@ -25,6 +25,10 @@ export function defineBgpCommands(program: Command, world: World): void {
     )
     .argument('<prefix>', 'a prefix, or one address')
     .action(async (prefix: string, options) => (await import('../commands/bgp.ts')).runBgpWhy(prefix, options, world));
+  withAgent(bgp.command('dump-mrt'))
+    .description('Write all routes of all peers to a file in MRT format (RFC 6396), for other programs to read.')
+    .argument('<file>', 'where to; written by the agent')
+    .action(async (file: string, options) => (await import('../commands/bgp.ts')).runBgpDumpMrt(file, options, world));
 }
 
 const withAgent = (command: Command): Command =>

@@ -1,11 +1,20 @@
 // Shows our speaker beside GoBGP, OpenBGPD and ExaBGP: sessions, routes both ways with their attributes, withdrawal.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { tableDump } from '../../../bgp/mrt.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
 import { Bench, quietly, until } from './routers.ts';
-import { established, peerOf, prefix, type SpeakerOptions, speakerSettings, startSpeaker } from './speaker-in-netns.ts';
+import {
+  established,
+  ipv4,
+  peerOf,
+  prefix,
+  type SpeakerOptions,
+  speakerSettings,
+  startSpeaker,
+} from './speaker-in-netns.ts';
 
 describe('interoperation with other speakers', () => {
   let bench: Bench;
@@ -72,6 +81,28 @@ describe('interoperation with other speakers', () => {
       () => /rack move/.test(peerOf(us)?.lastError?.text ?? ''),
       () => JSON.stringify(us.peers()),
     );
+  });
+
+  it('GoBGP reads our MRT dump back (RFC 6396)', async () => {
+    await bench.startBird(`router id 10.77.0.2;
+protocol static { ipv4; route 192.0.2.0/24 blackhole { bgp_community.add((64601,7)); }; }
+protocol bgp twill { local 10.77.0.2 as 64601; neighbor 10.77.0.1 as 64701; ipv4 { export all; import none; next hop self; }; }`);
+    const us = await up();
+    await until(() => ours(us, '192.0.2.0/24') !== undefined);
+    const dump = join(bench.directory, 'dump.mrt');
+    writeFileSync(dump, Buffer.concat([...tableDump(us.rib, ipv4('10.77.0.1'), Date.now())]));
+    const config = bench.file('gobgp.toml', '[global.config]\n  as = 64999\n  router-id = "10.77.0.9"\n  port = -1\n');
+    bench.start('gobgpd', 'gobgpd', '-f', config, '--pprof-disable', '--api-hosts', '127.0.0.1:50051');
+    const gobgp = (...words: string[]): string => quietly(() => bench.run('gobgp', '-p', '50051', ...words));
+    await until(
+      () => gobgp('global').includes('64999'),
+      () => bench.logOf('gobgpd'),
+    );
+    // With -d it prints every record that it has understood.
+    const read = bench.run('gobgp', '-p', '50051', '-d', 'mrt', 'inject', 'global', dump);
+    assert.match(read, /Addr \[10\.77\.0\.2\] AS \[64601\]/);
+    assert.match(read, /Prefix \[192\.0\.2\.0\/24\].*64601 \{Nexthop: 10\.77\.0\.2\} \{Communities: 64601:7\}/);
+    assert.match(read, /Prefix \[10\.244\.0\.0\/26\]/);
   });
 
   it('OpenBGPD', async () => {
