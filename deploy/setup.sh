@@ -95,6 +95,7 @@ etcd-client   etcdctl                   reads our keys as anybody's client would
 conntrack     conntrack                 shows the flows that a policy change cuts
 tcpdump       tcpdump                   sees what is on the wire
 openssl       openssl                   makes certificates for mutual TLS
+containernetworking-plugins /usr/lib/cni/bridge are chained with our CNI plugin
 redis-server  redis-server              holds what is true only for a while
 LIST
 }

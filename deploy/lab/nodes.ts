@@ -23,7 +23,8 @@ export const datastoreSocket = join(labDirectory, 'datastore.sock');
 export const datastoreEndpoint = `unix:${datastoreSocket}`;
 export const runDirectoryOf = (node: string): string => join(labDirectory, node);
 
-export const restartAfterMs = 500;
+/** systemd's default, RestartSec=. */
+export const restartAfterMs = 100;
 
 export class Datastore {
   readonly #service: Service = {
