@@ -147,6 +147,8 @@ export const inRange = (range: KeyRange, key: Bytes): boolean =>
 export class Mvcc {
   readonly leases = new LeaseTable();
   readonly #index = new OrderedMap<MutableVersion>();
+  /** Keys of the index whose newest version is a deletion. */
+  readonly #deleted = new OrderedMap<true>();
   readonly #changes: MutableVersion[] = [];
   #revision = 1;
   #compactedRevision = 0;
@@ -292,24 +294,39 @@ export class Mvcc {
 
   #range(range: KeyRange, options: RangeOptions): RangeResult {
     const revision = options.revision || this.#revision;
-    const limit = options.countOnly ? 0 : options.limit || Number.POSITIVE_INFINITY;
+    const limit = options.limit || Number.POSITIVE_INFINITY;
     const filter = revisionFilter(options);
     const found: Version[] = [];
+    if (options.countOnly) return { versions: [], count: this.#count(range, revision), more: false };
     let count = 0;
-    let more = false;
     for (const head of this.#index.range(range.from, range.to)) {
       const version = liveAt(head, revision);
       if (!version) continue;
       count++;
-      if (options.countOnly || (filter && !filter(version))) continue;
+      if (filter && !filter(version)) continue;
       if (found.length >= limit && !options.sort) {
-        more = true;
-        if (!options.countAll) break;
-      } else found.push(version);
+        if (options.countAll) count = this.#count(range, revision);
+        return { versions: found, count, more: true };
+      }
+      found.push(version);
     }
-    if (!options.sort) return { versions: found, count, more };
+    if (!options.sort) return { versions: found, count, more: false };
     found.sort(sorter(options.sort));
     return { versions: found.slice(0, limit), count, more: found.length > limit };
+  }
+
+  /** Keys alive at the revision: those alive now, corrected by what changed since. Costs the changes, not the keys. */
+  #count({ from, to }: KeyRange, revision: number): number {
+    let count = this.#index.count(from, to) - this.#deleted.count(from, to);
+    const seen = new Set<Bytes>();
+    for (let i = this.#changesFrom(revision + 1); i < this.#changes.length; i++) {
+      const key = this.#changes[i]?.key ?? '';
+      if (!inRange({ from, to }, key) || seen.has(key)) continue;
+      seen.add(key);
+      const newest = this.#index.get(key);
+      if (newest) count += (liveAt(newest, revision) ? 1 : 0) - (isLive(newest) ? 1 : 0);
+    }
+    return count;
   }
 
   #plan(transaction: MvccTransaction): Plan {
@@ -426,7 +443,10 @@ export class Mvcc {
     this.#index.set(change.key, change);
     this.#changes.push(change);
     this.#size += sizeOf(change);
-    if (isLive(change)) this.#liveSize += sizeOf(change);
+    if (isLive(change)) {
+      this.#liveSize += sizeOf(change);
+      if (older && !isLive(older)) this.#deleted.delete(change.key);
+    } else this.#deleted.set(change.key, true);
     if (older && isLive(older)) this.#liveSize -= sizeOf(older);
   }
 
@@ -438,6 +458,7 @@ export class Mvcc {
     }
     if (change.version === 0 && this.#index.get(change.key) === change) {
       this.#index.delete(change.key);
+      this.#deleted.delete(change.key);
       this.#size -= sizeOf(change);
     }
   }

@@ -75,6 +75,22 @@ export class OrderedMap<V> {
     }
   }
 
+  /** Number of keys with from <= key < to: counts whole runs, not keys. */
+  count(from: string, to?: string): number {
+    const start = this.#position(from);
+    const end = to === undefined ? { run: this.#runs.length, at: 0 } : this.#position(to);
+    let count = end.at - start.at;
+    for (let run = start.run; run < end.run; run++) count += this.#runs[run]?.keys.length ?? 0;
+    return Math.max(0, count);
+  }
+
+  /** Where the first key that is not below `key` is or would be. */
+  #position(key: string): { readonly run: number; readonly at: number } {
+    const index = this.#runIndex(key);
+    const run = this.#runs[index];
+    return { run: index, at: run ? lowerBound(run.keys, key) : 0 };
+  }
+
   /** The last run whose first key is not above `key`, or the first run. */
   #runIndex(key: string): number {
     let low = 0;

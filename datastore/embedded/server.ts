@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Server, type ServerCredentials } from '@grpc/grpc-js';
 import { type AnyDefinition, loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { type Access, authService, requireToken, Tokens } from './access.ts';
+import { encodeRangeAnswer } from './encode.ts';
 import type { Engine } from './engine.ts';
 import { clusterService, type HeaderOf, kvService, leaseService, maintenanceService } from './services.ts';
 import { watchService } from './watch-service.ts';
@@ -85,7 +86,8 @@ function loadServices(): (name: string) => ServiceDefinition {
   return (name) => {
     const definition = definitions[`etcdserverpb.${name}`];
     if (!definition || !isService(definition)) throw new Error(`rpc.proto has no service ${name}`);
-    return definition;
+    const range = definition['Range'];
+    return range ? { ...definition, Range: { ...range, responseSerialize: encodeRangeAnswer } } : definition;
   };
 }
 

@@ -11,7 +11,6 @@ import {
   deleteResponse,
   putResponse,
   Refusal,
-  rangeResponse,
   toBuffer,
   toDelete,
   toPut,
@@ -21,6 +20,7 @@ import {
   toTransaction,
   txnResponse,
 } from './convert.ts';
+import type { RangeAnswer } from './encode.ts';
 import type { Engine } from './engine.ts';
 import type { DeleteRangeRequest, Header, PutRequest, RangeRequest, TxnRequest } from './messages.ts';
 import { snapshotFrames } from './snapshot.ts';
@@ -42,9 +42,10 @@ function unary<Request, Response>(serve: (request: Request) => Promise<Response>
 
 export function kvService(engine: Engine, header: HeaderOf): UntypedServiceImplementation {
   return {
-    Range: unary(async (request: RangeRequest) => {
+    Range: unary(async (request: RangeRequest): Promise<RangeAnswer> => {
       const result = await engine.range(toRange(request.key, request.range_end), toRangeOptions(request));
-      return { header: header(result.revision), ...rangeResponse(result, request.keys_only) };
+      const { versions, more, count, revision } = result;
+      return { header: header(revision), versions, keysOnly: request.keys_only, more, count };
     }),
     Put: unary(async (request: PutRequest) => {
       const outcome = await engine.execute({ compare: [], success: [toPut(request)], failure: [] });

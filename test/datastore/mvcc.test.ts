@@ -197,6 +197,21 @@ describe('datastore/mvcc', () => {
     assert.deepEqual(seen, ['01', '23', '4']);
   });
 
+  it('counts what a limit cuts off, now and in the past, as a walk over the keys would', () => {
+    const random = seededRandom(11);
+    const key = () => `k${String(random.below(60)).padStart(2, '0')}`;
+    for (let i = 0; i < 400; i++) {
+      write(random.next() < 0.6 ? put(key()) : remove(key()));
+      if (i % 100 === 99) store.compact(store.revision - 40);
+      const range = { from: key(), to: random.next() < 0.3 ? undefined : key() };
+      const revision = store.compactedRevision + random.below(store.revision - store.compactedRevision + 1);
+      const walked = store.range(range, { revision }).versions.length;
+      assert.equal(store.range(range, { revision, countOnly: true }).count, walked);
+      const limited = store.range(range, { revision, limit: 3, countAll: true });
+      assert.deepEqual([limited.count, limited.more], [walked, walked > 3]);
+    }
+  });
+
   it('after a compaction has the state, the later history, and the size of a store that had never had the rest', () => {
     const random = seededRandom(7);
     const key = () => `k${random.below(40)}`;
