@@ -8,7 +8,10 @@ export function definePolicyCommands(program: Command, world: World): void {
   const policy = program.command('policy').description('What policy allows and why; asks the datastore, or files.');
   withGlobals(withFiles(policy.command('why')))
     .description('Explain whether traffic may pass: which tier, policy and rule decides, and what would change it.')
-    .argument('<source>', 'namespace/pod, an address, node:NAME, or namespace:label=value,… for a pod that may come')
+    .argument(
+      '<source>',
+      'namespace/pod, an address, node:NAME, hostendpoint:NAME, or namespace:label=value,… for a pod that may come',
+    )
     .argument('<destination>', 'the same')
     .argument('[traffic]', 'tcp/80, udp/53, icmp …; all that may pass when absent')
     .option('-o, --output <format>', 'text, json or yaml')

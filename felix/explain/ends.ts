@@ -15,7 +15,14 @@ export type End =
       readonly node: string;
       readonly addresses: readonly Address[];
     }
-  | { readonly kind: 'host'; readonly name: string; readonly node: string; readonly addresses: readonly Address[] }
+  | {
+      readonly kind: 'host';
+      readonly name: string;
+      readonly node: string;
+      /** Given when one is meant by name. */
+      readonly hostEndpoint?: string;
+      readonly addresses: readonly Address[];
+    }
   | { readonly kind: 'outside'; readonly name: string; readonly addresses: readonly Address[] };
 
 export type EndResult =
@@ -35,14 +42,16 @@ const remedy =
   'give namespace/pod, an address, node:NAME, or namespace:label=value,… for a pod that does not exist yet';
 
 /**
- * Understands `namespace/pod`, `namespace/endpoint`, a pod alone (in `defaultNamespace`), an address, `node:NAME`, and
- * `namespace:a=b,c=d` for a pod with these labels. `serial` keeps the addresses of such pods apart.
+ * Understands `namespace/pod`, `namespace/endpoint`, a pod alone (in `defaultNamespace`), an address, `node:NAME`,
+ * `hostendpoint:NAME`, and `namespace:a=b,c=d` for a pod with these labels. `serial` keeps the addresses of such pods apart.
  */
 export function findEnd(text: string, inventory: Inventory, defaultNamespace: string, serial: number): EndResult {
   const address = parseAddress(text);
   if (address !== undefined) return { kind: 'found', end: endAt(address, inventory) };
   const [, nodeName] = /^node:(.+)$/.exec(text) ?? [];
   if (nodeName !== undefined) return findNode(nodeName, inventory);
+  const [, endpointName] = /^hostendpoint:(.+)$/.exec(text) ?? [];
+  if (endpointName !== undefined) return findHostEndpoint(endpointName, inventory);
   const [, namespace, labels] = /^([a-z0-9][-a-z0-9]*):(.*)$/.exec(text) ?? [];
   if (namespace !== undefined && labels !== undefined) return hypothetical(text, namespace, labels, serial);
   return findWorkload(text.includes('/') ? text : `${defaultNamespace}/${text}`, inventory);
@@ -69,6 +78,16 @@ function findNode(name: string, inventory: Inventory): EndResult {
   if (!node) return { kind: 'problem', problem: `there is no node ${name}`, remedy };
   const { addresses } = hostInput(node);
   return { kind: 'found', end: { kind: 'host', name: `node ${name}`, node: name, addresses } };
+}
+
+function findHostEndpoint(name: string, inventory: Inventory): EndResult {
+  const found = inventory.hostEndpoints.find(({ metadata }) => metadata.name === name);
+  if (!found) return { kind: 'problem', problem: `there is no host endpoint ${name}`, remedy };
+  const { node, expectedIPs = [] } = found.spec;
+  const own = expectedIPs.flatMap((text) => parseAddress(text) ?? []);
+  const ofNode = inventory.nodes.find(({ metadata }) => metadata.name === node);
+  const addresses = own.length > 0 || !ofNode ? own : hostInput(ofNode).addresses;
+  return { kind: 'found', end: { kind: 'host', name: `host endpoint ${name}`, node, hostEndpoint: name, addresses } };
 }
 
 function findWorkload(text: string, inventory: Inventory): EndResult {

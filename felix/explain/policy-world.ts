@@ -210,6 +210,7 @@ export class PolicyWorld {
     const ofNode = this.#hostEndpoints.filter(({ spec }) => spec.node === end.node);
     const subjects = ofNode.flatMap(({ metadata }) => this.#picture.hostEndpoints.get(metadata.name) ?? []);
     const subject =
+      subjects.find(({ id }) => id === end.hostEndpoint) ??
       subjects.find(({ expectedAddresses }) => expectedAddresses.includes(address)) ??
       subjects.find(({ interfaceName }) => interfaceName === '*');
     if (!subject) return { kind: 'exempt', allowed: true, reason: `no host endpoint protects ${end.name}` };

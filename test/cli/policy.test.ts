@@ -1,6 +1,7 @@
 // twillctl policy: why traffic may pass or not, from the datastore and from files, and policies under test.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Cli } from './harness.ts';
 
 const policies = `
@@ -46,6 +47,17 @@ describe('twillctl policy test', () => {
     const { code, out } = await cli.run('policy test -f -', `${pods}${checks}---${policies}`);
     assert.match(out, /\n11 passed, 0 failed\n$/);
     assert.match(out, /^ok {4}shop\/web -> shop\/db {2}tcp\/5432 {2}allowed\n/);
+    assert.equal(code, 0);
+  });
+
+  it('passes the example of the documentation', async () => {
+    const cli = await Cli.start();
+    for (const name of ['shop-policy.yaml', 'shop-policy-test.yaml']) {
+      const path = `docs/examples/${name}`;
+      cli.files.set(path, readFileSync(path, 'utf8'));
+    }
+    const { code, out } = await cli.run('policy test -f docs/examples/shop-policy-test.yaml');
+    assert.match(out, /\n12 passed, 0 failed\n$/);
     assert.equal(code, 0);
   });
 

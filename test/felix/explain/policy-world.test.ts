@@ -168,6 +168,7 @@ describe('policy world', () => {
     );
     assert.equal(ask(subject, 'prod/web', '192.0.2.2', 'tcp/80').allowed, true);
     assert.equal(ask(subject, 'prod/web', '192.0.2.2', 'tcp/81').allowed, false);
+    assert.equal(ask(subject, 'prod/web', 'hostendpoint:h', 'tcp/81').allowed, false);
     assert.equal(ask(subject, 'prod/web', '192.0.2.2', 'tcp/22').ingress.because, 'tcp:22 is a failsafe port');
     const early = (
       name: string,
