@@ -300,7 +300,10 @@ function complete<K extends Kind>(draft: DraftOf<K>, metadata: Metadata): Resour
   if (checked.kind === 'invalid')
     throw new InvalidError(idFor(draft.kind, metadata.name, metadata.namespace), checked.faults);
   const { resource } = checked;
-  if (!('tier' in resource.spec) || typeof resource.spec.tier !== 'string') return resource;
+  // Calico finds the policies of a tier by this label, and takes those without it for the default tier’s.
+  if (!('tier' in resource.spec) || typeof resource.spec.tier !== 'string' || resource.spec.tier === 'default') {
+    return resource;
+  }
   const labels = Object.entries({ ...resource.metadata.labels, [tierLabel]: resource.spec.tier });
   labels.sort(([a], [b]) => (a < b ? -1 : 1));
   return { ...resource, metadata: { ...resource.metadata, labels: Object.fromEntries(labels) } };

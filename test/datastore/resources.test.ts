@@ -98,6 +98,30 @@ describe('resources', () => {
     await resources.delete('Tier', 'security');
   });
 
+  it('refuses block sizes that do not fit what is left, and other uses of a pool for balancers', async () => {
+    const { store, resources } = setUp();
+    await store.transact({
+      compare: [],
+      then: [{ kind: 'put', key: '/calico/ipam/v2/assignment/ipv4/block/10.0.1.0-26', value: '{}' }],
+    });
+    const draft = pool('main', '10.0.0.0/16');
+    await assert.rejects(
+      resources.create<'IPPool'>({ ...draft, spec: { ...draft.spec, blockSize: 28 } }),
+      /spec.blockSize: does not fit 10.0.1.0\/26, .* set 26/,
+    );
+    await resources.create<'IPPool'>(draft);
+    const balancers = pool('balancers', '192.0.2.0/24');
+    await resources.create<'IPPool'>({ ...balancers, spec: { ...balancers.spec, allowedUses: ['LoadBalancer'] } });
+    await assert.rejects(resources.update<'IPPool'>(balancers), /spec.allowedUses: cannot change from LoadBalancer/);
+  });
+
+  it('stores a pool’s range in canonical text', async () => {
+    const { resources } = setUp();
+    const created = await resources.create<'IPPool'>(pool('six', 'FD00:0:0::/64'));
+    assert.equal(created.spec.cidr, 'fd00::/64');
+    await resources.update<'IPPool'>(pool('six', 'fd00:0::/64'));
+  });
+
   it('keeps what newer versions have written', async () => {
     const { store, resources } = setUp();
     const key = resourceKey({ kind: 'IPPool', name: 'main' });

@@ -5,7 +5,7 @@ import { boolean, checkedText, choice, describe, duration, integer, text } from 
 import { selector } from '../schema/scalars-names.ts';
 import { address, asNumber, cidrOrAddress, community, network, portNumber } from '../schema/scalars-net.ts';
 import { list, object, optional, Refused, type Report, required } from '../schema/types.ts';
-import { kind, nodeName, secretKeyRef } from './common.ts';
+import { type CheckedResource, kind, nodeName, secretKeyRef } from './common.ts';
 
 const logSeverity = choice('Trace', 'Debug', 'Info', 'Warning', 'Error', 'Fatal');
 const cidrEntry = object({ cidr: required(cidrOrAddress(), 'The range to advertise.') });
@@ -77,7 +77,25 @@ export const bgpConfiguration = kind('BGPConfiguration', {
     },
     checkBgpConfiguration,
   ),
+  rules: [checkDefaultOnly],
 });
+
+const defaultOnly = [
+  'nodeToNodeMeshEnabled',
+  'asNumber',
+  'serviceLoadBalancerIPs',
+  'serviceExternalIPs',
+  'serviceClusterIPs',
+];
+
+function checkDefaultOnly({ metadata, spec }: CheckedResource, report: Report): void {
+  if (metadata.name === 'default') return;
+  for (const field of defaultOnly) {
+    const value = spec[field];
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
+    report(`spec.${field}`, 'is for the whole cluster', 'set it in the BGPConfiguration called default');
+  }
+}
 
 interface ConfigurationSpec {
   readonly communities?: readonly { readonly name: string }[];

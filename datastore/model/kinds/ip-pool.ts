@@ -3,7 +3,7 @@
 import { parsePrefix, prefixesOverlap } from '../../../net/prefix.ts';
 import { boolean, choice, integer, text } from '../schema/scalars.ts';
 import { selector } from '../schema/scalars-names.ts';
-import { cidr, network } from '../schema/scalars-net.ts';
+import { canonicalCidr, cidr, network } from '../schema/scalars-net.ts';
 import { defaulted, list, object, optional, type Report, required } from '../schema/types.ts';
 import { conditions, kind } from './common.ts';
 
@@ -13,7 +13,7 @@ const linkLocal = [parsePrefix('169.254.0.0/16'), parsePrefix('fe80::/10')];
 
 const ipPoolSpec = object(
   {
-    cidr: required(cidr(), 'The addresses of the pool.', { immutable: true }),
+    cidr: required(canonicalCidr, 'The addresses of the pool.', { immutable: true }),
     vxlanMode: defaulted(encapsulation, 'Never', 'When packets to the pool’s addresses are wrapped in VXLAN.'),
     ipipMode: defaulted(encapsulation, 'Never', 'When packets to the pool’s addresses are wrapped in IP-in-IP.'),
     natOutgoing: optional(

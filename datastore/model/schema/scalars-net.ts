@@ -1,7 +1,7 @@
 // Scalars of networking: addresses, prefixes, AS numbers, ports, protocols, communities.
 
 import { type Family, familyOf, formatAddress, parseAddress } from '../../../net/address.ts';
-import { formatPrefix, parseInterfaceAddress, prefixOf } from '../../../net/prefix.ts';
+import { formatPrefix, parseInterfaceAddress, parsePrefix, prefixOf } from '../../../net/prefix.ts';
 import { checkedText, describe, text } from './scalars.ts';
 import { Refused, type ScalarType } from './types.ts';
 
@@ -13,6 +13,16 @@ export function cidr(family?: Family): ScalarType<string> {
   const name = family ? `IPv${family} CIDR` : 'CIDR';
   return checkedText(name, (value) => prefixProblem(value, family), { format: 'cidr' });
 }
+
+/** The same, stored in canonical text: for what is compared as text elsewhere. */
+export const canonicalCidr: ScalarType<string> = {
+  ...cidr(),
+  read: (value) => {
+    const read = cidr().read(value);
+    const prefix = typeof read === 'string' ? parsePrefix(read) : undefined;
+    return prefix ? formatPrefix(prefix) : read;
+  },
+};
 
 /** A prefix whose host bits are zero, or a lone address as its /32 or /128. */
 export function cidrOrAddress(family?: Family): ScalarType<string> {

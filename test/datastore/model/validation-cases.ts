@@ -228,6 +228,7 @@ export const faultCases: Readonly<Record<Kind, readonly FaultCase[]>> = {
     { spec: { programClusterRoutes: true } },
     { spec: { ipv4NormalRoutePriority: 0 } },
     { spec: { nodeToNodeMesh: false } },
+    { spec: { nodeToNodeMeshEnabled: true, asNumber: 1 }, metadata: { name: 'node.a' } },
   ],
   BGPFilter: [
     filter({ action: 'Allow' }),
