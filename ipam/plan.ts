@@ -1,0 +1,61 @@
+// A plan: the blocks that one transaction will change, and the operations that change them.
+
+import type { Compare, Operation, Revision } from '../datastore/kv.ts';
+import { affinityKey, blockKey, encodeBlock, handleKey, type IpamBlock, parseHandle } from '../datastore/model/ipam.ts';
+import type { Address } from '../net/address.ts';
+import { type Prefix, prefixContains } from '../net/prefix.ts';
+import { isEmpty } from './block.ts';
+
+export interface KnownBlock {
+  readonly block: IpamBlock;
+  /** 0: it does not exist yet. */
+  readonly revision: Revision;
+}
+
+export interface BlockChange {
+  readonly prefix: Prefix;
+  readonly before: KnownBlock;
+  readonly after: IpamBlock;
+}
+
+/** What one transaction will change. */
+export interface Plan {
+  /** By prefix text. */
+  readonly changes: Map<string, BlockChange>;
+  readonly addresses: Address[];
+}
+
+export const emptyPlan = (): Plan => ({ changes: new Map(), addresses: [] });
+
+/** Blocks, and for the new ones their affinity: confirmed at once, for both are one transaction. */
+export function assignmentWrites(plan: Plan, node: string): Operation[] {
+  return [...plan.changes.values()].flatMap(({ prefix, before, after }): Operation[] => {
+    const block: Operation = { kind: 'put', key: blockKey(prefix), value: encodeBlock(after) };
+    if (before.revision !== 0) return [block];
+    const value = JSON.stringify({ state: 'confirmed', deleted: false });
+    return [block, { kind: 'put', key: affinityKey(node, prefix), value }];
+  });
+}
+
+/** The handle's new count of addresses; `current` is what is stored. */
+export function handleWrite(handle: string, current: string | undefined, plan: Plan): Operation {
+  const counts: Record<string, number> = { ...(current === undefined ? {} : parseHandle(current)?.block) };
+  for (const address of plan.addresses) {
+    for (const [name, { prefix }] of plan.changes) {
+      if (prefixContains(prefix, address)) counts[name] = (counts[name] ?? 0) + 1;
+    }
+  }
+  return { kind: 'put', key: handleKey(handle), value: JSON.stringify({ block: counts, deleted: false }) };
+}
+
+export const comparesBlock = ({ prefix, before }: BlockChange): Compare => ({
+  key: blockKey(prefix),
+  target: 'modRevision',
+  is: before.revision,
+});
+
+/** A block that is nobody's and empty has no reason to exist. */
+export const releaseWrite = ({ prefix, after: block }: BlockChange): Operation =>
+  block.affinity === null && isEmpty(block)
+    ? { kind: 'delete', key: blockKey(prefix) }
+    : { kind: 'put', key: blockKey(prefix), value: encodeBlock(block) };
