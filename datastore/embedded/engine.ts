@@ -5,7 +5,6 @@
 // Nobody learns of a write before it is on disk, neither its writer, nor a reader, nor a watch: an answer waits until
 // everything that it could have seen is durable. So the store never takes back a revision that anybody has heard of.
 
-import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import {
   type KeyRange,
@@ -17,6 +16,7 @@ import {
   type RangeResult,
 } from '../mvcc.ts';
 import { listFiles, logPath, snapshotPath } from './files.ts';
+import { newId } from './id.ts';
 import { Journal } from './journal.ts';
 import { recover } from './recovery.ts';
 import { type HistoryLimits, Retention } from './retention.ts';
@@ -216,10 +216,4 @@ export class Engine {
       for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
-}
-
-/** A random id as etcd makes them: 63 bits, not zero, in decimal. */
-function newId(): string {
-  const id = randomBytes(8).readBigUInt64BE() >> 1n;
-  return String(id === 0n ? 1n : id);
 }

@@ -8,6 +8,7 @@ import { version } from '../../runtime/version.ts';
 import { readAccess } from './access.ts';
 import { Engine } from './engine.ts';
 import { lockDirectory } from './lock.ts';
+import { restoreSnapshot } from './restore.ts';
 import { startServer } from './server.ts';
 
 const options = {
@@ -54,6 +55,11 @@ const options = {
     environment: 'TWILL_DATASTORE_ALLOW_INSECURE',
     default: false,
     help: 'Listen on an address of the network without TLS and without asking who is there.',
+  }),
+  restore: optionalText({
+    flag: 'restore',
+    value: 'file',
+    help: 'Make the data directory from a snapshot first; it must hold no store yet.',
   }),
   historyMinutes: integer({
     flag: 'history-minutes',
@@ -106,6 +112,7 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
   const log = createLogger('datastore', level);
   const access = readAccess(settings);
   const lock = lockDirectory(settings.dataDir);
+  if (settings.restore !== undefined) await restoreSnapshot(settings.restore, settings.dataDir);
   const engine = new Engine({
     directory: settings.dataDir,
     now: () => performance.now(),

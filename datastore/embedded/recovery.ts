@@ -45,6 +45,13 @@ export function recover(directory: string): Recovered {
   return { mvcc: replayer.mvcc, clusterId: replayer.clusterId, log: { number: last, bytes }, tornBytes };
 }
 
+/** The store in a snapshot that lies outside of a data directory. */
+export function readSnapshotFile(path: string): Mvcc {
+  const replayer = new Replayer();
+  readSnapshot(path, replayer);
+  return replayer.mvcc;
+}
+
 /** Applies what files say to an empty store. */
 class Replayer {
   readonly mvcc = new Mvcc();

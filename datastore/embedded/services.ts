@@ -150,7 +150,7 @@ export function maintenanceService(
   };
 }
 
-/** A backup: our own snapshot file, as blobs. `twill-datastore restore` makes a data directory of it. */
+/** A backup: our own snapshot file, as blobs. `twill-datastore --restore` makes a data directory of it. */
 async function sendSnapshot(
   engine: Engine,
   header: HeaderOf,
