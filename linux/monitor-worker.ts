@@ -1,9 +1,9 @@
 // The monitor's thread, as source text: a worker made from text needs no file beside the bundle and no TypeScript loader.
 //
 // It waits for the sockets, takes up to 64 datagrams at once and posts them as one chunk. When the main thread is
-// 16 MiB behind it stops fetching, so that memory stays bounded; then the kernel's buffer fills, and the loss is reported.
+// too far behind it stops fetching, so that memory stays bounded; then the kernel's buffer fills, and the loss is reported.
 
-/** CommonJS; workerData: {koffi, fds, stopFd, pendingBytes}. */
+/** CommonJS; workerData: {koffi, fds, stopFd, pendingBytes, maxPendingBytes}. */
 export const workerSource = `
 'use strict';
 const { parentPort, workerData } = require('node:worker_threads');
@@ -12,9 +12,9 @@ const libc = koffi.load('libc.so.6');
 const poll = libc.func('int poll(void *fds, unsigned long count, int timeoutMs)');
 const recv = libc.func('long recv(int fd, void *bytes, size_t length, int flags)');
 
-const { fds, stopFd, pendingBytes } = workerData;
+const { fds, stopFd, pendingBytes, maxPendingBytes } = workerData;
 const MSG_DONTWAIT = 0x40, POLLIN = 1, EINTR = 4, ENOBUFS = 105;
-const maxPendingBytes = 16 << 20, datagramsPerChunk = 64, largestDatagram = 65536;
+const datagramsPerChunk = 64, largestDatagram = 65536;
 
 // struct pollfd: fd(4) events(2) revents(2).
 const table = new Int32Array((fds.length + 1) * 2);

@@ -41,6 +41,11 @@ export interface MonitorOptions {
   readonly watch: readonly MonitorSubject[];
   /** Changes to routes of these protocols are dropped in the kernel: a million of our own cost nothing. */
   readonly ignoreRouteProtocols?: readonly number[];
+  /**
+   * How much may wait in the kernel, and again on its way from the thread to us, before events are lost. Default 16 MiB:
+   * 100,000 route changes.
+   */
+  readonly bufferBytes?: number;
   /** In the order of the kernel; never an empty list. */
   readonly onEvents: (events: readonly MonitorEvent[]) => void;
 }
@@ -57,7 +62,7 @@ const routeGroups: Record<MonitorSubject, number> = {
 const nftablesGroup = 0x40;
 
 const SO_RCVBUFFORCE = 33;
-const receiveBufferBytes = 16 << 20;
+const defaultBufferBytes = 16 << 20;
 
 interface Source {
   readonly fd: number;
@@ -92,6 +97,7 @@ export class Monitor {
         fds: this.#sources.map(({ fd }) => fd),
         stopFd: this.#stopFd,
         pendingBytes,
+        maxPendingBytes: options.bufferBytes ?? defaultBufferBytes,
       },
       // None of the parent's loaders: the thread is to stay small.
       execArgv: [],
@@ -138,14 +144,14 @@ function openSources(options: MonitorOptions): Source[] {
   const sources: Source[] = [];
   const groups = options.watch.reduce((bits, subject) => bits | routeGroups[subject], 0);
   if (groups) {
-    const fd = openGroups(NETLINK_ROUTE, groups);
+    const fd = openGroups(NETLINK_ROUTE, groups, options.bufferBytes);
     if (options.ignoreRouteProtocols?.length) attachFilter(fd, routeProtocolFilter(options.ignoreRouteProtocols));
     sources.push({ fd, read: readRouteMessage });
   }
   if (options.watch.includes('nftables')) {
     const reader = new NftChangeReader();
     sources.push({
-      fd: openGroups(NETLINK_NETFILTER, nftablesGroup),
+      fd: openGroups(NETLINK_NETFILTER, nftablesGroup, options.bufferBytes),
       read: (message) => {
         const change = reader.read(message);
         return change && { kind: 'nftables', ...change };
@@ -155,9 +161,9 @@ function openSources(options: MonitorOptions): Source[] {
   return sources;
 }
 
-function openGroups(protocol: number, groups: number): number {
+function openGroups(protocol: number, groups: number, bufferBytes = defaultBufferBytes): number {
   const fd = socket(AF_NETLINK, SOCK_RAW, protocol);
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
   bind(fd, netlinkAddress(groups));
   return fd;
 }

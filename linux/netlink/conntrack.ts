@@ -15,7 +15,7 @@ import {
 import { hasCode } from '../errors.ts';
 import { AF_INET, AF_INET6 } from '../libc.ts';
 import type { NetnsRef } from '../netns.ts';
-import { AttributeCursor, type MessageWriter, viewOf } from './message.ts';
+import { AttributeCursor, type MessageWriter, type NetlinkMessage, viewOf } from './message.ts';
 import { NETLINK_NETFILTER, type NetlinkFailure, type NetlinkRequest, NetlinkSocket } from './socket.ts';
 
 const SUBSYS_CTNETLINK = 1 << 8;
@@ -113,16 +113,13 @@ export class Conntrack {
 
   /** Hands over every matching flow as it is read; the event loop turns meanwhile. A flow may come twice. */
   forEach(filter: ConntrackFilter, onFlow: (flow: ConntrackFlow) => void): Promise<void> {
-    const dump = this.#lastDump.then(() =>
-      this.#dumpSocket.dumpInThread(
-        dumpFlows(filter),
-        ({ payload }) => {
-          const flow = readFlow(payload);
-          if (flow && matchesFilter(flow, filter)) onFlow(flow);
-        },
-        () => {},
-      ),
-    );
+    const onMessage = ({ payload }: NetlinkMessage): void => {
+      const flow = readFlow(payload);
+      if (flow && matchesFilter(flow, filter)) onFlow(flow);
+    };
+    const dump = this.#lastDump.then(async () => {
+      await this.#dumpSocket.dumpInThread(dumpFlows(filter), onMessage, () => {});
+    });
     this.#lastDump = dump.catch(() => {});
     return dump;
   }

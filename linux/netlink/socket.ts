@@ -51,7 +51,8 @@ const NLMSGERR_ATTR_MSG = 1;
 const batchSize = 512;
 /** 512 refusals, each with its text, must fit; else the one that we wait for may be lost. */
 const bufferBytes = 4 << 20;
-const dumpAttempts = 5;
+const dumpAttempts = 3;
+
 /** Datagrams of a long dump between two turns of the event loop: about 1 ms. */
 const datagramsPerTurn = 16;
 
@@ -63,6 +64,8 @@ export interface NetlinkRequest {
   /** Names the request in errors: "add route 10.0.0.0/26". */
   describe(): string;
 }
+
+type DumpState = 'more' | 'consistent' | 'interrupted';
 
 export interface NetlinkFailure {
   /** Position in the list of requests. */
@@ -152,20 +155,18 @@ export class NetlinkSocket {
   }
 
   /**
-   * Everything that a dump request answers with. The kernel says when the table changed under it; then the dump
-   * begins again. The payloads are valid during `onMessage` only.
+   * Everything that a dump request answers with. The kernel says when something changed under it; then the dump begins
+   * again, a few times. False when it kept changing: then what did not change is right all the same. (The kernel counts
+   * changes of a whole namespace: somebody who loads a million routes interrupts the dumps of everybody else's.)
+   * The payloads are valid during `onMessage` only.
    */
-  dump(request: NetlinkRequest, onMessage: (message: NetlinkMessage) => void, onRestart?: () => void): void {
+  dump(request: NetlinkRequest, onMessage: (message: NetlinkMessage) => void, onRestart: () => void): boolean {
     for (let attempt = 1; ; attempt++) {
       this.#sendDump(request);
-      for (;;) {
-        const state = this.#receiveDump(request, onMessage);
-        if (state === 'more') continue;
-        if (state === 'consistent') return;
-        this.#checkAttempts(request, attempt);
-        onRestart?.();
-        break;
-      }
+      let state: DumpState = 'more';
+      while (state === 'more') state = this.#receiveDump(request, onMessage);
+      if (state === 'consistent' || attempt === dumpAttempts) return state === 'consistent';
+      onRestart();
     }
   }
 
@@ -174,19 +175,16 @@ export class NetlinkSocket {
     request: NetlinkRequest,
     onMessage: (message: NetlinkMessage) => void,
     onRestart: () => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       this.#sendDump(request);
-      for (let datagrams = 1; ; datagrams++) {
-        const state = this.#receiveDump(request, onMessage);
-        if (state === 'consistent') return;
-        if (state === 'interrupted') {
-          this.#checkAttempts(request, attempt);
-          onRestart();
-          break;
-        }
-        if (datagrams % datagramsPerTurn === 0) await new Promise(setImmediate);
+      let state: DumpState = 'more';
+      for (let datagrams = 1; state === 'more'; datagrams++) {
+        state = this.#receiveDump(request, onMessage);
+        if (state === 'more' && datagrams % datagramsPerTurn === 0) await new Promise(setImmediate);
       }
+      if (state === 'consistent' || attempt === dumpAttempts) return state === 'consistent';
+      onRestart();
     }
   }
 
@@ -198,16 +196,15 @@ export class NetlinkSocket {
     request: NetlinkRequest,
     onMessage: (message: NetlinkMessage) => void,
     onRestart: () => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       await sendInThread(this.#fd, this.#writeDump(request));
-      let state: 'more' | 'consistent' | 'interrupted' = 'more';
+      let state: DumpState = 'more';
       while (state === 'more') {
         const length = await recvInThread(this.#fd, this.#buffer);
         state = this.#readDump(parseMessages(this.#buffer.subarray(0, length)), request, onMessage);
       }
-      if (state === 'consistent') return;
-      this.#checkAttempts(request, attempt);
+      if (state === 'consistent' || attempt === dumpAttempts) return state === 'consistent';
       onRestart();
     }
   }
@@ -260,10 +257,7 @@ export class NetlinkSocket {
     return this.#writer.written();
   }
 
-  #receiveDump(
-    request: NetlinkRequest,
-    onMessage: (message: NetlinkMessage) => void,
-  ): 'more' | 'consistent' | 'interrupted' {
+  #receiveDump(request: NetlinkRequest, onMessage: (message: NetlinkMessage) => void): DumpState {
     return this.#readDump(this.#receive(), request, onMessage);
   }
 
@@ -271,7 +265,7 @@ export class NetlinkSocket {
     messages: readonly NetlinkMessage[],
     request: NetlinkRequest,
     onMessage: (message: NetlinkMessage) => void,
-  ): 'more' | 'consistent' | 'interrupted' {
+  ): DumpState {
     for (const message of messages) {
       if (message.sequence !== this.#sequence) continue;
       if (message.flags & NLM_F_DUMP_INTR) this.#interrupted = true;
@@ -284,12 +278,6 @@ export class NetlinkSocket {
       onMessage(message);
     }
     return 'more';
-  }
-
-  #checkAttempts(request: NetlinkRequest, attempt: number): void {
-    if (attempt >= dumpAttempts) {
-      throw new LinuxError('EINTR', request.describe(), 'the table kept changing while it was read');
-    }
   }
 
   #receive(): NetlinkMessage[] {

@@ -115,7 +115,7 @@ async function startNode(folder: string): Promise<ChildProcess[]> {
   await runOrThrow('ip', ['addr', 'add', '192.0.2.1/32', 'dev', 'lo']);
   const socket = `unix:${folder}/datastore.sock`;
   const stdio: ['ignore', 'inherit', 'inherit'] = ['ignore', 'inherit', 'inherit'];
-  const quiet = ['--log-level', process.env.BENCH_LOG ?? 'error'];
+  const quiet = ['--log-level', process.env['BENCH_LOG'] ?? 'error'];
   const store = spawn(
     join(bin, 'twill-datastore'),
     ['--data-dir', join(folder, 'data'), '--listen', socket, ...quiet],
