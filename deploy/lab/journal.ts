@@ -56,11 +56,20 @@ export const labExists = (): boolean => existsSync(labDirectory);
 export const removeLabDirectory = (): void => rmSync(labDirectory, { recursive: true, force: true });
 
 /** Clock ticks since boot at which a process started: together with the pid it names one process for good. */
-export function startTimeOf(pid: number): string | undefined {
+export const startTimeOf = (pid: number): string | undefined => statFields(pid)?.[19];
+
+/** False also for a process that has ended and waits for its parent to take notice. */
+export function isAlive(pid: number): boolean {
+  const state = statFields(pid)?.[0];
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+/** proc(5): fields 3 (state) and following; starttime is field 22. */
+function statFields(pid: number): readonly string[] | undefined {
   try {
-    // The second field, the program's name, may hold blanks and parentheses: count from its end. proc(5): starttime is field 22.
+    // The second field, the program's name, may hold blanks and parentheses: count from its end.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }

@@ -7,7 +7,7 @@ import { hints } from './hints.ts';
 import { hostCheck, hostState } from './host-state.ts';
 import { otherLabAtWork, releaseOwnership } from './journal.ts';
 import { type Lab, raiseLab } from './lab.ts';
-import { bold, picture, showStep, Table, terminalOutput } from './report.ts';
+import { bold, picture, showStep, Table, terminalOutput, withProgress } from './report.ts';
 
 const usage = `twill-lab: a small data center in network namespaces of this machine.
 
@@ -92,7 +92,7 @@ async function prepare() {
 
 async function runGroup(table: Table, group: CheckGroup): Promise<void> {
   table.group(group.title);
-  for (const check of group.checks) table.row(await runCheck(check));
+  for (const check of group.checks) table.row(await withProgress(output, check.name, () => runCheck(check)));
 }
 
 function leaveUp(lab: Lab): void {

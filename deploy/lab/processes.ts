@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { labDirectory, labMark, markedProcesses, startTimeOf } from './journal.ts';
+import { isAlive, labDirectory, labMark, markedProcesses } from './journal.ts';
 import { inside, sleep } from './shell.ts';
 
 export interface Service {
@@ -117,7 +117,7 @@ export async function endAllProcesses(): Promise<number> {
   const seen = new Set<number>();
   // Again until none is left: one of them may be starting another right now.
   for (;;) {
-    const pids = markedProcesses().filter((pid) => startTimeOf(pid) !== undefined);
+    const pids = markedProcesses().filter(isAlive);
     if (pids.length === 0) return seen.size;
     for (const pid of pids) seen.add(pid);
     kill(pids);

@@ -7,11 +7,14 @@ import { nodes, outside, spine, tors } from './topology.ts';
 export interface Output {
   readonly write: (text: string) => void;
   readonly colour: boolean;
+  /** Lines may be written over. */
+  readonly terminal: boolean;
 }
 
 export const terminalOutput: Output = {
   write: (text) => void process.stdout.write(text),
   colour: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
+  terminal: process.stdout.isTTY === true,
 };
 
 const paint = (output: Output, code: number, text: string): string =>
@@ -21,18 +24,31 @@ export const red = (output: Output, text: string): string => paint(output, 31, t
 export const bold = (output: Output, text: string): string => paint(output, 1, text);
 export const dim = (output: Output, text: string): string => paint(output, 2, text);
 
-/** Says what is being done, again every two seconds while it lasts, and how long it took. */
-export async function showStep<T>(output: Output, what: string, work: () => Promise<T>): Promise<T> {
+/** While work lasts longer than two seconds, says so: on a terminal in one line that goes away, else in a line each time. */
+export async function withProgress<T>(output: Output, what: string, work: () => Promise<T>): Promise<T> {
   const began = performance.now();
-  const elapsed = (): string => `${((performance.now() - began) / 1000).toFixed(1)} s`;
-  const timer = setInterval(() => output.write(dim(output, `  … ${what} (${elapsed()})\n`)), 2000);
+  let shown = false;
+  const timer = setInterval(() => {
+    const text = dim(output, `  … ${what} (${seconds(began)})`);
+    output.write(output.terminal ? `\r${text}\u001b[K` : `${text}\n`);
+    shown = true;
+  }, 2000);
   try {
-    const result = await work();
-    output.write(`  ${what} ${dim(output, elapsed())}\n`);
-    return result;
+    return await work();
   } finally {
     clearInterval(timer);
+    if (shown && output.terminal) output.write('\r\u001b[K');
   }
+}
+
+const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+
+/** A step of raising the lab: what it is, and how long it took. */
+export async function showStep<T>(output: Output, what: string, work: () => Promise<T>): Promise<T> {
+  const began = performance.now();
+  const result = await withProgress(output, what, work);
+  output.write(`  ${what} ${dim(output, seconds(began))}\n`);
+  return result;
 }
 
 const columnWidth = 28;

@@ -2,7 +2,7 @@
 //    it comes back: by the lab, which restarts twill-node as systemd would, or by twill-node, which restarts its children.
 
 import { readFileSync } from 'node:fs';
-import { startTimeOf } from '../journal.ts';
+import { isAlive } from '../journal.ts';
 import { agentOf, type Lab } from '../lab.ts';
 import { kill } from '../processes.ts';
 import { establishedNeighbors, learnedRoutes } from '../routers.ts';
@@ -81,7 +81,7 @@ async function killAndWatch(
 
   kill(pids);
   const routes = watchBlocks(lab);
-  await waitFor(async () => pids.every((pid) => startTimeOf(pid) === undefined), { timeoutMs: 3000, everyMs: 5 });
+  await waitFor(async () => !pids.some(isAlive), { timeoutMs: 3000, everyMs: 5 });
   const fell = await waitFor(async () => !(await established()), { timeoutMs: sessionFalls ? 3000 : 0, everyMs: 20 });
   const readyMs = await poll(async () => ((await agent.ready()) ? elapsed() : undefined), { timeoutMs: 20_000 });
   const establishedMs =
