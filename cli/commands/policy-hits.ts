@@ -2,6 +2,7 @@
 
 import { openEphemeral, type Report } from '../../datastore/ephemeral.ts';
 import { isObject } from '../../datastore/model/schema/check.ts';
+import { policyName } from '../../felix/explain/verdict.ts';
 import { formatJson, formatYaml } from '../output/documents.ts';
 import { formatTable } from '../output/table.ts';
 import { CommandError, type World } from '../world.ts';
@@ -92,4 +93,5 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const compareRules = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true });
 
 /** `NetworkPolicy/prod/web`, `prod/web` and `web` all mean that policy. */
-const isCalled = (owner: string, name: string): boolean => owner === name || owner.endsWith(`/${name}`);
+const isCalled = (owner: string, name: string): boolean =>
+  policyName(owner) === policyName(name) || owner.endsWith(`/${name}`);

@@ -1,6 +1,7 @@
 // policy lint: what is probably not meant.
 
 import { type Finding, lintPolicies } from '../../felix/explain/lint.ts';
+import { policyName } from '../../felix/explain/verdict.ts';
 import { formatJson, formatYaml } from '../output/documents.ts';
 import { CommandError, type World } from '../world.ts';
 import { openPolicyWorld, type PolicySourceOptions } from './policy-world.ts';
@@ -21,4 +22,4 @@ export async function runPolicyLint(options: PolicyLintOptions, world: World): P
 }
 
 const describe = ({ severity, subject, rule, text }: Finding): string =>
-  `${severity.padEnd(7)}  ${[subject, rule].filter(Boolean).join(' ')}: ${text}\n`;
+  `${severity.padEnd(7)}  ${[policyName(subject), rule].filter(Boolean).join(' ')}: ${text}\n`;

@@ -4,7 +4,15 @@ import { formatAddress } from '../../net/address.ts';
 import type { End } from './ends.ts';
 import { formatTraffic, type Traffic } from './packet.ts';
 import type { Flow, NotApplying, PolicyWorld, Side } from './policy-world.ts';
-import { type DecidedBy, type Direction, type ProfileStep, type RuleStep, ruleKey, type TierStep } from './verdict.ts';
+import {
+  type DecidedBy,
+  type Direction,
+  type ProfileStep,
+  policyName,
+  type RuleStep,
+  ruleKey,
+  type TierStep,
+} from './verdict.ts';
 
 export interface Explanation {
   readonly source: EndSummary;
@@ -71,10 +79,11 @@ export function describeDecision(decidedBy: DecidedBy, allowed: boolean): string
   const does = allowed ? 'allows' : 'denies';
   switch (decidedBy.kind) {
     case 'rule':
-      return `${decidedBy.policy} ${decidedBy.origin} ${does} it, in tier ${decidedBy.tier}`;
+      return `${policyName(decidedBy.policy)} ${decidedBy.origin} ${does} it, in tier ${decidedBy.tier}`;
     case 'tier-default': {
       const { policies, tier } = decidedBy;
-      const which = policies.length === 1 ? `${policies[0]} applies` : `${policies.length} policies apply`;
+      const which =
+        policies.length === 1 ? `${policyName(policies.join())} applies` : `${policies.length} policies apply`;
       return `the end of tier ${tier} denies it: ${which} and no rule matches`;
     }
     case 'profile':
@@ -99,7 +108,7 @@ function nearMisses({ verdict }: Extract<Side, { kind: 'policy' }>): readonly st
       .map((step) => `${owner} ${step.origin} would allow it, but: ${step.reasons.join()}`);
   const enforced = verdict.tiers.flatMap((tier) => tier.policies).filter((step) => !step.staged);
   return [
-    ...enforced.flatMap((step) => near(step.policy, step.rules)),
+    ...enforced.flatMap((step) => near(policyName(step.policy), step.rules)),
     ...verdict.profiles.flatMap((step) => near(`profile ${step.profile}`, step.rules)),
   ].slice(0, MOST_SUGGESTIONS);
 }

@@ -11,7 +11,7 @@ import type { CalcRule } from '../calc/output.ts';
 import { comparePlaces, type PlacedPolicy } from '../calc/tiers.ts';
 import { isAnyone, matchesEverything, ruleCovers } from './covers.ts';
 import type { PolicyWorld } from './policy-world.ts';
-import type { Direction } from './verdict.ts';
+import { type Direction, policyName } from './verdict.ts';
 
 /** `error`: it does not do what it says. `warning`: it does, but hardly what was meant. */
 export interface Finding {
@@ -194,7 +194,7 @@ function lintOrder(linted: readonly Linted[], findings: Finding[]): void {
       if (!later.place[direction]) continue;
       const first = deciders.find(({ place }) => decidesFor(place, later.place));
       if (!first) continue;
-      const text = `is never reached for ${direction}: ${first.place.id} comes first in tier ${later.place.tier} and decides everything`;
+      const text = `is never reached for ${direction}: ${policyName(first.place.id)} comes first in tier ${later.place.tier} and decides everything`;
       findings.push({ severity: 'error', kind: 'unreachable-policy', subject: later.place.id, text });
     }
   }

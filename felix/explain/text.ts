@@ -1,7 +1,7 @@
 // The answer as text for a terminal.
 
 import type { Explanation, SideExplanation } from './explain.ts';
-import type { RuleStep, TierStep } from './verdict.ts';
+import { policyName, type RuleStep, type TierStep } from './verdict.ts';
 
 const MOST_SILENT_POLICIES = 8;
 
@@ -25,7 +25,7 @@ function formatSide(title: string, side: SideExplanation): readonly string[] {
   if (side.notApplying.length > 0) {
     lines.push('  policies without a say:');
     for (const { policy, reason } of side.notApplying.slice(0, MOST_SILENT_POLICIES))
-      lines.push(`    ${policy} ${reason}`);
+      lines.push(`    ${policyName(policy)} ${reason}`);
     const more = side.notApplying.length - MOST_SILENT_POLICIES;
     if (more > 0) lines.push(`    and ${more} more`);
   }
@@ -37,7 +37,7 @@ function formatSide(title: string, side: SideExplanation): readonly string[] {
 function formatTier({ tier, policies, outcome }: TierStep): readonly string[] {
   const lines = [`  tier ${tier}: ${outcome}`];
   for (const step of policies) {
-    lines.push(`    ${step.policy}${step.staged ? ' (staged, not enforced)' : ''}: ${step.outcome}`);
+    lines.push(`    ${policyName(step.policy)}${step.staged ? ' (staged, not enforced)' : ''}: ${step.outcome}`);
     lines.push(...step.rules.map((rule) => `  ${formatRule(rule)}`));
   }
   return lines;

@@ -65,6 +65,9 @@ export interface EvaluateOptions {
   readonly without?: ReadonlySet<string>;
 }
 
+/** As people read it: without the empty namespace of global kinds. */
+export const policyName = (id: PolicyId): string => id.replace('//', '/');
+
 export const ruleKey = (policy: string, origin: string): string => `${policy} ${origin}`;
 
 export function evaluate(

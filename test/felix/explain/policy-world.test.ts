@@ -114,12 +114,12 @@ describe('policy world', () => {
       entry('StagedNetworkPolicy', 'prod/idea', { spec: { ingress: [{ action: 'Deny' }] } }),
     );
     const because = (traffic: string): string => ask(subject, 'prod/client', 'prod/web', traffic).ingress.because;
-    assert.equal(because('tcp/80'), 'GlobalNetworkPolicy//b ingress[0] allows it, in tier second');
+    assert.equal(because('tcp/80'), 'GlobalNetworkPolicy/b ingress[0] allows it, in tier second');
     assert.equal(because('tcp/81'), noPolicyIn);
-    assert.equal(because('icmp'), 'GlobalNetworkPolicy//a ingress[2] denies it, in tier first');
+    assert.equal(because('icmp'), 'GlobalNetworkPolicy/a ingress[2] denies it, in tier first');
     assert.equal(
       because('udp/80'),
-      'the end of tier first denies it: GlobalNetworkPolicy//a applies and no rule matches',
+      'the end of tier first denies it: GlobalNetworkPolicy/a applies and no rule matches',
     );
     const { tiers, wouldChange } = ask(subject, 'prod/client', 'prod/web', 'tcp/81').ingress;
     assert.deepEqual(
@@ -185,9 +185,9 @@ describe('policy world', () => {
       early('normal', {}, { action: 'Allow' }),
     );
     const because = (port: number): string => ask(staged, 'prod/web', '192.0.2.2', `tcp/${port}`).ingress.because;
-    assert.equal(because(80), 'GlobalNetworkPolicy//pre ingress[0] denies it, in tier default');
-    assert.equal(because(81), 'GlobalNetworkPolicy//raw ingress[0] allows it, in tier default');
-    assert.equal(because(83), 'GlobalNetworkPolicy//normal ingress[0] allows it, in tier default');
+    assert.equal(because(80), 'GlobalNetworkPolicy/pre ingress[0] denies it, in tier default');
+    assert.equal(because(81), 'GlobalNetworkPolicy/raw ingress[0] allows it, in tier default');
+    assert.equal(because(83), 'GlobalNetworkPolicy/normal ingress[0] allows it, in tier default');
   });
 
   it('understands kinds of traffic', () => {
