@@ -49,14 +49,30 @@ function checkOne(
   try {
     const result = checkResource(withNamespace(value, namespace));
     if (result.kind === 'invalid') return { faults: result.faults.map(formatFault) };
-    if (declarationOf(result.resource.kind).readOnly)
-      return { faults: [`kind: ${result.resource.kind} is written by Twill alone; remove it`] };
+    const refusal = refusalToWrite(result.resource);
+    if (refusal !== undefined) return { faults: [refusal] };
     return { where: manifest.where, resource: result.resource };
   } catch (error) {
     if (error instanceof CommandError) return { faults: [error.message] };
     throw error;
   }
 }
+
+/** What calicoctl does not let people write either. */
+function refusalToWrite({ kind, metadata }: Resource): string | undefined {
+  if (declarationOf(kind).readOnly)
+    return `kind: operation not supported: a ${kind} is written by Twill alone; remove it`;
+  if (kind === 'ClusterInformation') {
+    return 'kind: operation not supported: ClusterInformation is populated by Twill; to lock the datastore, use twillctl datastore migrate lock';
+  }
+  return kind === 'NetworkPolicy' ? refusalOfKubernetesPolicy(metadata.name) : undefined;
+}
+
+/** Policies of Kubernetes are stored under such names. */
+export const refusalOfKubernetesPolicy = (name: string): string | undefined =>
+  name.startsWith('knp.default.')
+    ? `operation not supported: NetworkPolicy ${name}: kubernetes network policies must be managed through the kubernetes API`
+    : undefined;
 
 function withNamespace(value: unknown, wanted: string | undefined): unknown {
   if (!isObject(value) || typeof value['kind'] !== 'string' || !isKind(value['kind'])) return value;

@@ -2,7 +2,7 @@
 
 import type { Kind } from '../../datastore/model/index.ts';
 import { NotFoundError, type Resources } from '../../datastore/resources.ts';
-import { identifyManifests } from '../checked.ts';
+import { identifyManifests, refusalOfKubernetesPolicy } from '../checked.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
 import { emptyPool } from '../pool-removal.ts';
@@ -43,6 +43,8 @@ export async function runDelete(
   await withResources(options, world, async (real) => {
     const resources = options.dryRun ? dryRunOf(real) : real;
     const outcome = await inOrder(targets, async ({ kind, name, namespace, resourceVersion }) => {
+      const refusal = kind === 'NetworkPolicy' ? refusalOfKubernetesPolicy(name) : undefined;
+      if (refusal !== undefined) throw new CommandError(refusal);
       try {
         if (kind === 'IPPool' && !options.dryRun) await emptyBefore(resources, name, world);
         await resources.delete(kind, name, namespace, kind === 'IPPool' ? undefined : resourceVersion);

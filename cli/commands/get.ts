@@ -5,6 +5,7 @@ import { NotFoundError, ResourceError, type Resources } from '../../datastore/re
 import { identifyManifests } from '../checked.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
+import type { TableContext } from '../output/columns.ts';
 import { exported } from '../output/documents.ts';
 import { type Found, formatFor, type ResourcePage } from '../output/format.ts';
 import { progressOf } from '../output/progress.ts';
@@ -36,10 +37,23 @@ export async function runGet(
       kindName === undefined
         ? await getFromFiles(options, world, resources, failures)
         : await getByKind(resolveKind(kindName), names, options, resources, world, failures);
-    world.out(await format(options.export && names.length > 0 ? withoutIdentity(found) : found));
+    const shown = options.export && names.length > 0 ? withoutIdentity(found) : found;
+    world.out(await format(shown, await contextFor(nodeAmong(found), resources, options.output.includes('template'))));
   });
   if (failures.length > 0) throw new CommandError(failures.join('\n'));
 }
+
+const defaultAsNumber = 64512;
+
+/** Only what shows the cluster's AS reads it. */
+export async function contextFor(kind: Kind | undefined, resources: Resources, always = false): Promise<TableContext> {
+  if (kind !== 'Node' && !always) return { asNumber: defaultAsNumber };
+  const configuration = await resources.find('BGPConfiguration', 'default');
+  return { asNumber: configuration?.spec.asNumber ?? defaultAsNumber };
+}
+
+const nodeAmong = (found: readonly Found[]): 'Node' | undefined =>
+  found.some((item) => (item.kind === 'list' ? item.of : item.resource.kind) === 'Node') ? 'Node' : undefined;
 
 const withoutIdentity = (found: readonly Found[]): readonly Found[] =>
   found.map((item) => (item.kind === 'resource' ? { ...item, document: exported(item.resource) } : item));

@@ -11,11 +11,11 @@ import {
 } from '../../datastore/model/index.ts';
 import type { Resources } from '../../datastore/resources.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
-import { cellOf, headingsOf } from '../output/columns.ts';
+import { cellOf, headingsOf, type TableContext } from '../output/columns.ts';
 import { formatYaml } from '../output/documents.ts';
 import { CommandError, type World } from '../world.ts';
 import { withResources } from './context.ts';
-import type { GetOptions } from './get.ts';
+import { contextFor, type GetOptions } from './get.ts';
 
 type Happening = 'EXISTS' | 'ADDED' | 'CHANGED' | 'DELETED';
 type Show = (happening: Happening, resource: Resource) => Promise<void>;
@@ -31,7 +31,7 @@ export async function runWatch(
   if (everywhere && !declarationOf(kind).namespaced) throw new CommandError(`${kind} is not namespaced`);
   const namespace = everywhere ? undefined : namespaceFor(kind, options.namespace, undefined);
   await withResources(options, world, async (resources) => {
-    const show = await shower(kind, options, world);
+    const show = await shower(kind, options, resources, world);
     const wanted = (resource: Resource): boolean => names.length === 0 || names.includes(resource.metadata.name);
     const stop = world.interrupted();
     let known = new Map<string, Resource>();
@@ -101,7 +101,7 @@ async function showAll(kind: Kind, events: readonly WatchEvent[], show: Show): P
   }
 }
 
-async function shower(kind: Kind, options: GetOptions, world: World): Promise<Show> {
+async function shower(kind: Kind, options: GetOptions, resources: Resources, world: World): Promise<Show> {
   switch (options.output) {
     case 'json':
       return async (event, object) => world.out(`${JSON.stringify({ event, object })}\n`);
@@ -109,7 +109,7 @@ async function shower(kind: Kind, options: GetOptions, world: World): Promise<Sh
       return async (event, object) => world.out(`---\n${await formatYaml({ event, object })}`);
     case 'ps':
     case 'wide':
-      return tableShower(kind, options, world);
+      return tableShower(kind, options, await contextFor(kind, resources), world);
     default:
       throw new CommandError('with -w, the output format is ps, wide, yaml or json');
   }
@@ -119,7 +119,7 @@ const happeningWidth = 10;
 const gap = 3;
 
 /** Rows appear one by one, so the columns' widths are those of the headings until a longer cell comes. */
-function tableShower(kind: Kind, options: GetOptions, world: World): Show {
+function tableShower(kind: Kind, options: GetOptions, context: TableContext, world: World): Show {
   const own = headingsOf(kind, options.output === 'wide');
   const withNamespace = options.allNamespaces === true && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
   const headings = withNamespace ? ['NAMESPACE', ...own] : own;
@@ -135,7 +135,7 @@ function tableShower(kind: Kind, options: GetOptions, world: World): Show {
     world.out(
       `${line(
         happening,
-        headings.map((heading) => cellOf(resource, heading) ?? ''),
+        headings.map((heading) => cellOf(resource, heading, context) ?? ''),
       )}\n`,
     );
 }

@@ -2,7 +2,13 @@
 
 import type { Kind, Resource, ResourceOf } from '../../datastore/model/index.ts';
 
-type Cell<K extends Kind> = (resource: ResourceOf<K>) => string;
+/** What cells need to know beside their resource. */
+export interface TableContext {
+  /** The AS of nodes that have none of their own. */
+  readonly asNumber: number;
+}
+
+type Cell<K extends Kind> = (resource: ResourceOf<K>, context: TableContext) => string;
 
 interface Table<K extends Kind> {
   readonly narrow: readonly string[];
@@ -108,7 +114,7 @@ const tables: { readonly [K in Kind]: Table<K> } = {
   NetworkPolicy: table(policyNarrow, policyWide, policyCells),
   NetworkSet: table(nameOnly, ['NAME', 'NETS'], setCells),
   Node: table(nameOnly, ['NAME', 'ASN', 'IPV4', 'IPV6'], {
-    ASN: ({ spec }) => (spec.bgp ? word(spec.bgp.asNumber ?? '(default)') : ''),
+    ASN: ({ spec }, { asNumber }) => (spec.bgp ? word(spec.bgp.asNumber ?? `(${asNumber})`) : ''),
     IPV4: ({ spec }) => word(spec.bgp?.ipv4Address),
     IPV6: ({ spec }) => word(spec.bgp?.ipv6Address),
   }),
@@ -150,10 +156,12 @@ export const columnsOf = (kind: Kind): readonly string[] => [
 ];
 
 /** Undefined when the kind has no such column. */
-export function cellOf(resource: Resource, heading: string): string | undefined {
+export function cellOf(resource: Resource, heading: string, context: TableContext): string | undefined {
   if (heading === 'NAME') return resource.metadata.name;
   if (heading === 'NAMESPACE') return word(resource.metadata.namespace);
   // The table is looked up by the resource's own kind, which the compiler cannot follow through the union.
-  const cell = tables[resource.kind].cells[heading] as ((resource: Resource) => string) | undefined;
-  return cell?.(resource);
+  const cell = tables[resource.kind].cells[heading] as
+    | ((resource: Resource, context: TableContext) => string)
+    | undefined;
+  return cell?.(resource, context);
 }

@@ -3,7 +3,7 @@
 import type { Kind, Resource } from '../../datastore/model/index.ts';
 import { declarationOf } from '../../datastore/model/index.ts';
 import { CommandError } from '../world.ts';
-import { cellOf, columnsOf, headingsOf } from './columns.ts';
+import { cellOf, columnsOf, headingsOf, type TableContext } from './columns.ts';
 import { formatJson, formatYaml, listOf } from './documents.ts';
 import { formatTable } from './table.ts';
 
@@ -18,7 +18,7 @@ export interface ResourcePage {
   readonly revision: number;
 }
 
-export type Format = (found: readonly Found[]) => Promise<string>;
+export type Format = (found: readonly Found[], context: TableContext) => Promise<string>;
 
 export interface FormatOptions {
   readonly showNamespace: boolean;
@@ -32,7 +32,8 @@ export async function formatFor(output: string, options: FormatOptions): Promise
   switch (name) {
     case 'ps':
     case 'wide':
-      return async (found) => tables(found, (kind) => headingsOf(kind, name === 'wide'), options.showNamespace);
+      return (found, context) =>
+        tables(found, context, (kind) => headingsOf(kind, name === 'wide'), options.showNamespace);
     case 'json':
       return async (found) => formatJson(await documentOf(found));
     case 'yaml':
@@ -40,7 +41,8 @@ export async function formatFor(output: string, options: FormatOptions): Promise
       return async (found) => await formatYaml(await documentOf(found));
     case 'custom-columns':
       if (argument === '') throw new CommandError('need to specify at least one column');
-      return async (found) => tables(found, (kind) => checkColumns(kind, argument.split(',')), options.showNamespace);
+      return (found, context) =>
+        tables(found, context, (kind) => checkColumns(kind, argument.split(',')), options.showNamespace);
     case 'go-template':
       if (argument === '') throw new CommandError('need to specify a template');
       return await templateFormat(argument);
@@ -57,10 +59,14 @@ export async function formatFor(output: string, options: FormatOptions): Promise
 
 async function templateFormat(template: string): Promise<Format> {
   const { runTemplate, TemplateError } = await import('./go-template.ts');
-  return async (found) => {
+  return async (found, { asNumber }) => {
     const documents = await Promise.all(found.map(documentFrom));
+    const config = (name: unknown): unknown => {
+      if (String(name).toLowerCase() === 'asnumber') return asNumber;
+      throw new TemplateError(`config knows asnumber, not ${String(name)}`);
+    };
     try {
-      return runTemplate(template, documents);
+      return runTemplate(template, documents, { config });
     } catch (error) {
       if (error instanceof TemplateError) throw new CommandError(`template: ${error.message}`);
       throw error;
@@ -93,6 +99,7 @@ interface TableRows {
 
 async function tables(
   found: readonly Found[],
+  context: TableContext,
   headingsFor: (kind: Kind) => readonly string[],
   showNamespace: boolean,
 ): Promise<string> {
@@ -101,7 +108,7 @@ async function tables(
     const kind = item.kind === 'list' ? item.of : item.resource.kind;
     const table = tableFor(groups, kind, headingsFor(kind), showNamespace);
     const add = (resource: Resource) =>
-      table.rows.push(table.headings.map((heading) => cellOf(resource, heading) ?? ''));
+      table.rows.push(table.headings.map((heading) => cellOf(resource, heading, context) ?? ''));
     if (item.kind === 'resource') add(item.resource);
     else for await (const page of item.pages) page.resources.forEach(add);
   }

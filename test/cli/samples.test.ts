@@ -1,7 +1,7 @@
 // Manifests of every kind, in the forms that people have them: they apply unchanged, and what comes back applies too.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { kinds } from '../../datastore/model/index.ts';
 import { Cli } from './harness.ts';
@@ -23,12 +23,30 @@ describe('sample manifests', () => {
       if (!readOnly && kind !== 'ClusterInformation') assert.ok(used.has(kind), `there is a sample of ${kind}`);
     }
     for (const { plural, namespaced, readOnly } of Object.values(kinds)) {
-      if (readOnly) continue;
+      if (readOnly || plural === 'clusterinformations') continue;
       const shown = await cli.run(`get ${plural} -o yaml${namespaced ? ' -A' : ''}`);
       assert.equal(shown.err, '');
       const again = await cli.run('apply --skip-empty -f -', shown.out);
       assert.equal(again.err, '');
     }
+  });
+
+  it('show in tables of every kind', async () => {
+    const cli = await Cli.start();
+    for (const file of files) cli.files.set(`${samples}/${file}`, readFileSync(`${samples}/${file}`, 'utf8'));
+    await cli.run(`apply -f ${samples}`);
+    const tables: string[] = [];
+    for (const { plural, namespaced } of Object.values(kinds)) {
+      for (const output of ['ps', 'wide']) {
+        const line = `get ${plural} -o ${output}${namespaced ? ' -A' : ''}`;
+        const { out, err } = await cli.run(line);
+        // Made at random for each datastore.
+        tables.push(`$ twillctl ${line}\n${out.replace(/\b[0-9a-f]{32}\b/g, '0'.repeat(32))}${err}`);
+      }
+    }
+    const golden = new URL('./golden/tables.txt', import.meta.url);
+    if (process.env['UPDATE_GOLDEN']) writeFileSync(golden, tables.join(''));
+    assert.equal(tables.join(''), readFileSync(golden, 'utf8'));
   });
 
   it('keep numbers where text is wanted as the text that was written', async () => {

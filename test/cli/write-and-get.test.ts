@@ -90,6 +90,19 @@ describe('twillctl create, apply, replace, delete', () => {
     assert.equal((await cli.store.list('/')).entries.length, 0);
   });
 
+  it('leaves to Twill and Kubernetes what is theirs', async () => {
+    const cli = await Cli.start();
+    await cli.run('apply -f -', pool);
+    const information = (await cli.run('get clusterinfo default -o yaml')).out;
+    assert.match(
+      (await cli.run('apply -f -', information)).err,
+      /operation not supported: ClusterInformation is populated by Twill/,
+    );
+    const kubernetes = policy.replace('name: allow', 'name: knp.default.allow');
+    assert.match((await cli.run('apply -f -', kubernetes)).err, /must be managed through the kubernetes API/);
+    assert.match((await cli.run('delete np knp.default.allow')).err, /must be managed through the kubernetes API/);
+  });
+
   it('says where YAML is broken', async () => {
     const cli = await Cli.start();
     const result = await cli.run('apply -f -', 'kind: [IPPool\nspec: {');

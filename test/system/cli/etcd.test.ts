@@ -49,8 +49,10 @@ describe('twillctl on a real etcd', function () {
   const keyFor = (kind: Kind, name: string): string =>
     `/calico/resources/v3/projectcalico.org/${kinds[kind].plural}/${kinds[kind].namespaced ? 'prod/' : ''}${name}`;
 
-  // BlockAffinities are written by IPAM alone; the built-in tier is made by the first write.
-  const written = (Object.keys(kinds) as Kind[]).filter((kind) => !kinds[kind].readOnly && kind !== 'Tier');
+  // BlockAffinities are written by IPAM alone; ClusterInformation and the built-in tier are made by the first write.
+  const written = (Object.keys(kinds) as Kind[]).filter(
+    (kind) => !kinds[kind].readOnly && kind !== 'Tier' && kind !== 'ClusterInformation',
+  );
   const nameFor = (kind: Kind): string => (kind === 'WorkloadEndpoint' ? 'node--1-k8s-web-eth0' : 'default');
   const manifest = (kind: Kind) => ({
     kind,
