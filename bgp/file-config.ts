@@ -222,6 +222,7 @@ function readPeer(peer: Fields, localAsn: number, holdTimeSec: number): PeerSett
     ...(password === undefined ? {} : { password }),
     ...(sourceAddress === undefined ? {} : { sourceAddress }),
     ...(peer.has('ttlSecurityHops') ? { ttlSecurityHops: peer.integer('ttlSecurityHops', 1, 255) } : {}),
+    ...(peer.has('longLivedStaleTime') ? { longLivedStaleSec: peer.integer('longLivedStaleTime', 1, 0xffffff) } : {}),
     ...(limit === undefined ? {} : { maxPrefixes: { limit, warnAtPercent: 75 } }),
     importFilter: acceptAll,
     exportFilter: acceptAll,

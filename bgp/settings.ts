@@ -86,6 +86,8 @@ export interface PeerSettings {
   readonly restartTimeSec?: number;
   /** Seconds that we keep a restarting peer's routes at most; undefined: what it asks for. */
   readonly maxRestartTimeSec?: number;
+  /** RFC 9494: for how long routes stay, least preferred, when a restart takes longer than that. Undefined: not at all. */
+  readonly longLivedStaleSec?: number;
   readonly addPathSend: boolean;
   readonly addPathReceive: boolean;
   readonly maxPrefixes?: MaxPrefixes;

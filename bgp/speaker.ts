@@ -224,7 +224,7 @@ export class Speaker implements PeerHost {
     const needsReset = !isSame(openPart(was), openPart(next));
     peer.reconfigure(next);
     if (needsReset) {
-      peer.reset(CeaseSubcode.otherConfigurationChange);
+      peer.reset(CeaseSubcode.otherConfigurationChange, { restartAfterMs: 0 });
       return;
     }
     if (!isSame(was.importFilter, next.importFilter)) peer.applyImportFilter();
@@ -245,7 +245,7 @@ export class Speaker implements PeerHost {
     peer.bfd = { state, reason };
     peer.log.info({ state, reason }, 'BFD');
     if (state !== 'Down' || byAdministrator || peer.session.state !== 'Established') return;
-    peer.reset(CeaseSubcode.bfdDown);
+    peer.reset(CeaseSubcode.bfdDown, { restartAfterMs: 0 });
     this.wantFlush();
   }
 

@@ -32,12 +32,15 @@ export const Trait = {
   hasOriginator: 128,
 } as const;
 
+/** RFC 9494 §3.3. */
+export const LLGR_STALE = 0xffff0006;
+
 const communityTraits = new Map<number, number>([
   [0xffffff01, Trait.noExport],
   [0xffffff02, Trait.noAdvertise],
   [0xffffff03, Trait.noExportSubconfed],
   [0xffff0000, Trait.gracefulShutdown],
-  [0xffff0006, Trait.longLivedStale],
+  [LLGR_STALE, Trait.longLivedStale],
   [0xffff0007, Trait.noLongLived],
 ]);
 

@@ -70,6 +70,11 @@ export class Filtering {
     };
   }
 
+  /** The same set with one more community. */
+  withCommunity(attributes: number, value: number): number {
+    return this.#changed(attributes, [{ kind: 'add-community', community: { kind: 'standard', value } }]);
+  }
+
   #changed(attributes: number, operations: readonly FilterOperation[]): number {
     const items = splitAttributes(this.#store.copyOf(attributes));
     for (const operation of operations) applyOperation(items, operation);

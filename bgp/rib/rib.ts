@@ -12,7 +12,7 @@ import type { WireContext } from '../wire/attributes.ts';
 import { encodeAttributes } from '../wire/update.ts';
 import { AdjRibIn } from './adj-rib-in.ts';
 import { AllPathsGroup } from './all-paths-group.ts';
-import { AttributeStore, type Identity } from './attribute-store.ts';
+import { AttributeStore, type Identity, LLGR_STALE, Trait } from './attribute-store.ts';
 import { BestPathGroup } from './best-path-group.ts';
 import { isUsable } from './decision.ts';
 import { Exporter } from './exporter.ts';
@@ -98,6 +98,20 @@ export class Rib {
   /** The peer restarts: its routes stay until they are announced again, or dropStale() is called. */
   markStale(source: number, family: AddressFamily): void {
     this.family(family).paths.markStale(source);
+  }
+
+  /** RFC 9494 §4.2: stale routes get the community LLGR_STALE, and those with NO_LLGR go. */
+  markLongLivedStale(source: number, family: AddressFamily): void {
+    const rib = this.family(family);
+    const { paths } = rib;
+    paths.forEachOf(source, (path) => {
+      if (paths.stale?.[path] !== 1) return;
+      const attributes = paths.attributes[path] ?? 0;
+      const prefix = paths.prefixes[path] ?? 0;
+      rib.touch(prefix);
+      if (((this.store.traits[attributes] ?? 0) & Trait.noLongLived) !== 0) paths.remove(path);
+      else if (attributes !== 0) paths.attributes[path] = this.filtering.withCommunity(attributes, LLGR_STALE);
+    });
   }
 
   dropStale(source: number, family: AddressFamily): void {

@@ -18,6 +18,11 @@ export function capabilitiesFor(ours: SpeakerSettings, peer: PeerSettings, resta
     // The FIB outlives us, by design: routes stay in the kernel when the process dies. So the F bits are always set.
     const kept = families.map((family) => ({ ...family, forwarding: true }));
     list.push({ kind: 'graceful-restart', restarting, notification: true, restartTimeSec, families: kept });
+    const { longLivedStaleSec: staleTimeSec } = peer;
+    if (staleTimeSec !== undefined) {
+      const lasting = families.map((family) => ({ ...family, forwarding: true, staleTimeSec }));
+      list.push({ kind: 'long-lived-graceful-restart', families: lasting });
+    }
   }
   if (peer.addPathSend || peer.addPathReceive) {
     const both = families.map((family) => ({ ...family, send: peer.addPathSend, receive: peer.addPathReceive }));

@@ -15,13 +15,16 @@ import type { Source } from '../rib/source.ts';
 import type { UpdateGroup } from '../rib/update-group.ts';
 import type { UpdateWriter } from '../rib/update-writer.ts';
 import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
-import type { AddressFamily, PeerSettings, SpeakerSettings } from '../settings.ts';
+import type { AddressFamily, MaxPrefixes, PeerSettings, SpeakerSettings } from '../settings.ts';
 import { decodeNotification, decodeRouteRefresh, encodeMessage } from '../wire/codec.ts';
-import { fromWireFamily, MessageType, type NotificationMessage, toWireFamily } from '../wire/message.ts';
-import { MessageReader } from '../wire/message-reader.ts';
-import { CeaseSubcode, describeNotification, ErrorCode, notification } from '../wire/notification.ts';
+import { fromWireFamily, MessageType, toWireFamily } from '../wire/message.ts';
+import { CeaseSubcode } from '../wire/notification.ts';
 import { decodeOpen } from '../wire/open.ts';
 import { capabilitiesFor } from './capabilities.ts';
+import { describeDown } from './describe-down.ts';
+import { Line } from './line.ts';
+import { isSameSource, kindOf, sourceOf } from './source-of.ts';
+import { StaleRoutes } from './stale-routes.ts';
 import { treatmentFor } from './treatment-for.ts';
 
 /** What a peer needs of its speaker. */
@@ -42,39 +45,29 @@ export interface PeerHost {
   onProgress(peer: Peer): void;
 }
 
-interface LiveConnection {
-  readonly id: ConnectionId;
-  readonly connection: Connection;
-  readonly reader: MessageReader;
-}
-
 /** What an established session has. */
 interface Attachment {
-  readonly live: LiveConnection;
+  readonly line: Line;
   readonly negotiated: Negotiated;
   readonly adjRibIn: AdjRibIn;
   readonly groups: Map<AddressFamily, UpdateGroup>;
   readonly endOfRibReceived: Set<AddressFamily>;
-  readonly since: Millis;
 }
-
-let lastConnectionId = 0;
 
 export class Peer {
   settings: PeerSettings;
   session: Session;
   readonly #host: PeerHost;
   readonly log: Logger;
-  readonly #connections = new Map<ConnectionId, LiveConnection>();
+  readonly #connections = new Map<ConnectionId, Line>();
   #dial: { cancel(): void } | undefined;
   #attachment: Attachment | undefined;
   /** Number of this peer among the route sources, while it may have routes. */
   #source: number | undefined;
   #about: Source | undefined;
-  /** Families whose stale routes are kept, and until when (RFC 4724 §4.2, RFC 9494). */
-  readonly #staleUntil = new Map<AddressFamily, Millis>();
-  /** Set when max-prefix closed the session. */
-  #overLimit = false;
+  /** Its routes from before a restart of its own. */
+  readonly #stale: StaleRoutes;
+  #isNearLimit = false;
   /** What BFD last said of the peer. */
   bfd: { readonly state: string; readonly reason: string } | undefined;
   messagesIn = 0;
@@ -89,6 +82,7 @@ export class Peer {
     this.settings = settings;
     this.#host = host;
     this.log = host.log.child({ peer: settings.name });
+    this.#stale = new StaleRoutes(host, this.log);
     this.session = createSession(this.#config(), host.clock.now());
   }
 
@@ -132,7 +126,7 @@ export class Peer {
   }
 
   get queuedBytes(): number {
-    return this.#attachment?.live.connection.queuedBytes ?? 0;
+    return this.#attachment?.line.connection.queuedBytes ?? 0;
   }
 
   get about(): Source | undefined {
@@ -147,21 +141,24 @@ export class Peer {
 
   /** Neither connected nor with routes: a dynamic peer like this may be forgotten. */
   get isGone(): boolean {
-    return this.#connections.size === 0 && this.#staleUntil.size === 0;
+    return this.#connections.size === 0 && this.#stale.isEmpty;
   }
 
   start(): void {
     this.handle({ kind: 'start' });
   }
 
-  /** Ends the session for good or for a while; the peer's routes go. */
+  /** Ends the session; the peer's routes go. */
   stop(subcode: number, text?: string): void {
     this.handle({ kind: 'stop', subcode, ...(text === undefined ? {} : { text }) });
     this.#forgetRoutes();
   }
 
-  reset(subcode: number, text?: string, restartAfterMs = 0): void {
-    this.handle({ kind: 'stop', subcode, restartAfterMs, ...(text === undefined ? {} : { text }) });
+  /** Ends the session; it comes up again by itself, unless `restartAfterMs` is undefined. */
+  reset(subcode: number, options: { readonly text?: string; readonly restartAfterMs: Millis | undefined }): void {
+    const { text, restartAfterMs } = options;
+    const again = restartAfterMs === undefined ? {} : { restartAfterMs };
+    this.handle({ kind: 'stop', subcode, ...again, ...(text === undefined ? {} : { text }) });
   }
 
   abandon(): void {
@@ -190,14 +187,14 @@ export class Peer {
     if (!attachment || source === undefined) return;
     for (const [family, group] of attachment.groups) {
       const treatment = this.#treatment(family, attachment);
-      const moved = this.#host.rib.move(source, group, attachment.live.connection, treatment);
+      const moved = this.#host.rib.move(source, group, attachment.line, treatment);
       attachment.groups.set(family, moved);
     }
   }
 
   accept(connection: Connection): void {
-    const live = this.#adopt(connection);
-    this.handle({ kind: 'connected', connection: live.id, incoming: true });
+    const line = this.#adopt(connection);
+    this.handle({ kind: 'connected', connection: line.id, incoming: true });
   }
 
   handle(event: SessionEvent): void {
@@ -211,14 +208,21 @@ export class Peer {
   }
 
   get nextDeadline(): Millis | undefined {
-    const own = Math.min(nextDeadline(this.session) ?? Infinity, ...this.#staleUntil.values());
+    const own = Math.min(nextDeadline(this.session) ?? Infinity, this.#stale.deadline);
     return own === Infinity ? undefined : own;
   }
 
   onTimer(now: Millis): void {
+    this.#watchSendQueue();
     if ((nextDeadline(this.session) ?? Infinity) <= now) this.handle({ kind: 'timer' });
-    for (const [family, until] of [...this.#staleUntil])
-      if (until <= now) this.#dropStale(family, 'restart time is over');
+    if (this.#source !== undefined) this.#stale.onTimer(this.#source, now);
+  }
+
+  /** RFC 9687: looked at whenever a timer of the session is due, so at least once per keepalive. */
+  #watchSendQueue(): void {
+    const { line } = this.#attachment ?? {};
+    const change = line?.sendQueueChange();
+    if (line && change) this.handle({ kind: 'send-queue', connection: line.id, blocked: change === 'moved' });
   }
 
   #carryOut(effect: SessionEffect): void {
@@ -232,7 +236,7 @@ export class Peer {
         return;
       case 'send': {
         this.#messagesOut++;
-        this.#connections.get(effect.connection)?.connection.write(encodeMessage(effect.message));
+        this.#connections.get(effect.connection)?.write(encodeMessage(effect.message));
         return;
       }
       case 'close':
@@ -261,53 +265,53 @@ export class Peer {
         this.#host.onProgress(this);
         return;
       }
-      const live = this.#adopt(result.connection);
-      this.handle({ kind: 'connected', connection: live.id, incoming: false });
+      const line = this.#adopt(result.connection);
+      this.handle({ kind: 'connected', connection: line.id, incoming: false });
     });
   }
 
-  #adopt(connection: Connection): LiveConnection {
-    const live: LiveConnection = { id: ++lastConnectionId, connection, reader: new MessageReader() };
-    this.#connections.set(live.id, live);
+  #adopt(connection: Connection): Line {
+    const line = new Line(connection);
+    this.#connections.set(line.id, line);
     connection.setHandlers({
-      onBytes: (bytes) => this.#onBytes(live, bytes),
-      onDrain: () => this.#onDrain(live),
+      onBytes: (bytes) => this.#onBytes(line, bytes),
+      onDrain: () => this.#onDrain(line),
       onClose: (error) => {
-        if (!this.#connections.delete(live.id)) return;
-        this.handle({ kind: 'closed', connection: live.id, error });
+        if (!this.#connections.delete(line.id)) return;
+        this.handle({ kind: 'closed', connection: line.id, error });
       },
     });
-    return live;
+    return line;
   }
 
   #close(id: ConnectionId, abort: boolean): void {
-    const live = this.#connections.get(id);
-    if (!live) return;
+    const line = this.#connections.get(id);
+    if (!line) return;
     this.#connections.delete(id);
-    if (abort) live.connection.destroy();
-    else live.connection.end();
+    if (abort) line.connection.destroy();
+    else line.connection.end();
   }
 
-  #onBytes(live: LiveConnection, bytes: Uint8Array): void {
+  #onBytes(line: Line, bytes: Uint8Array): void {
     let heard = false;
-    const refused = live.reader.feed(bytes, (type, buffer, from, to) => {
+    const refused = line.reader.feed(bytes, (type, buffer, from, to) => {
       this.messagesIn++;
-      if (type === MessageType.update && this.#attachment?.live === live) {
+      if (type === MessageType.update && this.#attachment?.line === line) {
         heard = true;
         const error = this.#attachment.adjRibIn.receive(buffer, from, to);
-        if (error) this.handle({ kind: 'refused', connection: live.id, notification: error });
-      } else this.#onMessage(live, type, buffer.subarray(from, to));
-      return this.#connections.has(live.id);
+        if (error) this.handle({ kind: 'refused', connection: line.id, notification: error });
+      } else this.#onMessage(line, type, buffer.subarray(from, to));
+      return this.#connections.has(line.id);
     });
-    if (refused) this.handle({ kind: 'refused', connection: live.id, notification: refused });
+    if (refused) this.handle({ kind: 'refused', connection: line.id, notification: refused });
     if (!heard) return;
-    this.handle({ kind: 'heard', connection: live.id });
+    this.handle({ kind: 'heard', connection: line.id });
     this.#host.wantFlush();
-    if (this.settings.maxPrefixes) this.#checkLimit();
+    if (this.settings.maxPrefixes) this.#checkLimit(this.settings.maxPrefixes);
   }
 
-  #onMessage(live: LiveConnection, type: number, body: Uint8Array): void {
-    const connection = live.id;
+  #onMessage(line: Line, type: number, body: Uint8Array): void {
+    const connection = line.id;
     switch (type) {
       case MessageType.open: {
         const result = decodeOpen(body);
@@ -323,7 +327,7 @@ export class Peer {
         return;
       case MessageType.routeRefresh:
         this.handle({ kind: 'heard', connection });
-        this.#onRouteRefresh(live, body);
+        this.#onRouteRefresh(line, body);
         return;
       default:
         // An UPDATE before the session is up: the state machine says what is wrong with that.
@@ -333,11 +337,11 @@ export class Peer {
   }
 
   /** RFC 2918 §4, RFC 7313 §4. */
-  #onRouteRefresh(live: LiveConnection, body: Uint8Array): void {
+  #onRouteRefresh(line: Line, body: Uint8Array): void {
     const { afi, safi, subtype } = decodeRouteRefresh(body);
     const family = fromWireFamily(afi, safi);
     const attachment = this.#attachment;
-    if (attachment?.live !== live || !family || this.#source === undefined) return;
+    if (attachment?.line !== line || !family || this.#source === undefined) return;
     switch (subtype) {
       case 0:
         this.#sendAgain(family, attachment);
@@ -353,21 +357,21 @@ export class Peer {
     }
   }
 
-  #sendAgain(family: AddressFamily, { groups, negotiated, live }: Attachment): void {
+  #sendAgain(family: AddressFamily, { groups, negotiated, line }: Attachment): void {
     const group = groups.get(family);
     const member = this.#source === undefined ? undefined : group?.members.get(this.#source);
     if (!group || !member) return;
     const mark = (subtype: number): Uint8Array =>
       encodeMessage({ kind: 'route-refresh', ...toWireFamily(family), subtype });
-    if (negotiated.enhancedRouteRefresh) live.connection.write(mark(1));
+    if (negotiated.enhancedRouteRefresh) line.write(mark(1));
     group.dump(member, (writer) => {
       if (negotiated.enhancedRouteRefresh) writer.raw(mark(2));
     });
   }
 
-  #onDrain(live: LiveConnection): void {
+  #onDrain(line: Line): void {
     const attachment = this.#attachment;
-    if (attachment?.live !== live || this.#source === undefined) return;
+    if (attachment?.line !== line || this.#source === undefined) return;
     for (const group of attachment.groups.values()) {
       const member = group.members.get(this.#source);
       if (member) group.pump(member);
@@ -375,11 +379,11 @@ export class Peer {
   }
 
   #attach(id: ConnectionId, negotiated: Negotiated): void {
-    const live = this.#connections.get(id);
-    if (!live) return;
-    const { rib, clock } = this.#host;
-    live.reader.extended = negotiated.extendedMessage;
-    const { connection } = live;
+    const line = this.#connections.get(id);
+    if (!line) return;
+    const { rib } = this.#host;
+    line.reader.extended = negotiated.extendedMessage;
+    const { connection } = line;
     rib.addOwnAddress(connection.localAddress);
     const source = this.#enlist(connection, negotiated);
     const adjRibIn = rib.open(source.index, source.about, {
@@ -394,28 +398,21 @@ export class Peer {
       importFilter: compileFilter(this.settings.importFilter, kindOf(negotiated)),
       onEndOfRib: (family) => this.#onEndOfRib(family),
     });
-    const attachment: Attachment = {
-      live,
-      negotiated,
-      adjRibIn,
-      groups: new Map(),
-      endOfRibReceived: new Set(),
-      since: clock.now(),
-    };
+    const attachment = { line, negotiated, adjRibIn, groups: new Map(), endOfRibReceived: new Set<AddressFamily>() };
     this.#attachment = attachment;
-    this.#settleStale(negotiated);
+    this.#stale.settle(source.index, negotiated);
     for (const family of negotiated.families) {
       const treatment = this.#treatment(family, attachment);
-      const group = rib.join(source.index, connection, treatment, (writer) => this.#endOfRib(family, writer));
+      const group = rib.join(source.index, line, treatment, (writer) => this.#endOfRib(family, writer));
       attachment.groups.set(family, group);
     }
     this.#host.wantFlush();
     this.#host.onProgress(this);
   }
 
-  #treatment(family: AddressFamily, { live, negotiated }: Attachment) {
+  #treatment(family: AddressFamily, { line, negotiated }: Attachment) {
     const { settings, draining } = this.#host;
-    return treatmentFor(family, { settings, draining, peer: this.settings, negotiated, connection: live.connection });
+    return treatmentFor(family, { settings, draining, peer: this.settings, negotiated, connection: line.connection });
   }
 
   /** Initial routes are out. While this speaker restarts, its promise of completeness has to wait (RFC 4724 §4.1). */
@@ -438,18 +435,7 @@ export class Peer {
   /** The peer's number as a route source; a new one when what routes mean has changed since it had routes here. */
   #enlist(connection: Connection, negotiated: Negotiated): { readonly index: number; readonly about: Source } {
     const { sources } = this.#host.rib;
-    const about: Source = {
-      name: this.settings.name,
-      local: false,
-      external: negotiated.peerAsn !== negotiated.localAsn,
-      client: this.settings.routeReflectorClient,
-      asn: negotiated.peerAsn,
-      routerId: negotiated.peerRouterId,
-      address: connection.remoteAddress,
-      fourOctetAs: negotiated.fourOctetAs,
-      localAsn: negotiated.localAsn,
-      allowedOwnAsns: this.settings.allowedOwnAsns,
-    };
+    const about = sourceOf(this.settings, negotiated, connection);
     const same = this.#about !== undefined && isSameSource(this.#about, about);
     if (this.#source !== undefined && !same) this.#forgetRoutes();
     this.#source ??= sources.add(about);
@@ -457,28 +443,11 @@ export class Peer {
     return { index: this.#source, about };
   }
 
-  /** RFC 4724 §4.2: the peer is back; families for which it kept nothing are swept now, others when it has sent all. */
-  #settleStale(negotiated: Negotiated): void {
-    for (const family of [...this.#staleUntil.keys()]) {
-      const forwarding = negotiated.gracefulRestart?.families.get(family) ?? false;
-      if (!forwarding || !negotiated.families.includes(family))
-        this.#dropStale(family, 'the peer kept no forwarding state');
-    }
-  }
-
   #onEndOfRib(family: AddressFamily): void {
     this.#attachment?.endOfRibReceived.add(family);
-    if (this.#staleUntil.has(family)) this.#dropStale(family, 'End-of-RIB');
+    if (this.#source !== undefined) this.#stale.endOfRib(this.#source, family);
     this.log.debug({ family }, 'End-of-RIB received');
     this.#host.onProgress(this);
-  }
-
-  #dropStale(family: AddressFamily, reason: string): void {
-    this.#staleUntil.delete(family);
-    if (this.#source === undefined) return;
-    this.log.info({ family, reason }, 'stale routes removed');
-    this.#host.rib.dropStale(this.#source, family);
-    this.#host.wantFlush();
   }
 
   #detach(reason: DownReason, keepRoutes: boolean): void {
@@ -492,7 +461,7 @@ export class Peer {
     const kept = keepRoutes ? attachment.negotiated.gracefulRestart?.families : undefined;
     for (const family of attachment.negotiated.families) {
       if (this.#keepingAfterDown) continue;
-      if (kept?.has(family)) this.#keepStale(family, attachment.negotiated);
+      if (kept?.has(family)) this.#stale.keep(this.#source, family, attachment.negotiated, this.settings);
       else this.#host.rib.drop(this.#source, [family]);
     }
     this.log.info({ reason: describeDown(reason), keptFamilies: [...(kept?.keys() ?? [])] }, 'session ended');
@@ -500,20 +469,8 @@ export class Peer {
     this.#host.onProgress(this);
   }
 
-  #keepStale(family: AddressFamily, { gracefulRestart }: Negotiated): void {
-    if (this.#source === undefined || !gracefulRestart) return;
-    const { rib, clock } = this.#host;
-    // What is stale from before goes: a peer that restarts twice has only once promised it.
-    if (this.#staleUntil.has(family)) rib.dropStale(this.#source, family);
-    rib.markStale(this.#source, family);
-    const asked = gracefulRestart.restartTimeSec;
-    const seconds = Math.min(asked, this.settings.maxRestartTimeSec ?? asked);
-    this.#staleUntil.set(family, clock.now() + seconds * 1000);
-    this.#host.wantTimer(clock.now() + seconds * 1000);
-  }
-
   #forgetRoutes(): void {
-    this.#staleUntil.clear();
+    this.#stale.clear();
     if (this.#source === undefined) return;
     this.#host.rib.retire(this.#source);
     this.#source = undefined;
@@ -521,17 +478,17 @@ export class Peer {
     this.#host.wantFlush();
   }
 
-  /** RFC 4486, Cease/1. */
-  #checkLimit(): void {
-    const { maxPrefixes } = this.settings;
-    const source = this.#source;
-    if (!maxPrefixes || source === undefined || this.#overLimit) return;
+  /** RFC 4486, Cease/1; and a warning on the way there. */
+  #checkLimit(limits: MaxPrefixes): void {
+    const { limit, warnAtPercent, restartAfterSec } = limits;
     const count = this.routeCount;
-    if (count <= maxPrefixes.limit) return;
-    this.log.warn({ count, limit: maxPrefixes.limit }, 'more prefixes than allowed');
-    const { restartAfterSec } = maxPrefixes;
-    const again = restartAfterSec === undefined ? {} : { restartAfterMs: restartAfterSec * 1000 };
-    this.handle({ kind: 'stop', subcode: CeaseSubcode.maximumPrefixes, ...again });
+    const isHigh = count * 100 > limit * warnAtPercent;
+    if (isHigh && !this.#isNearLimit) this.log.warn({ count, limit }, 'number of prefixes nears the limit');
+    this.#isNearLimit = isHigh;
+    if (count <= limit || !this.#attachment) return;
+    this.log.warn({ count, limit }, 'more prefixes than allowed');
+    const restartAfterMs = restartAfterSec === undefined ? undefined : restartAfterSec * 1000;
+    this.reset(CeaseSubcode.maximumPrefixes, { restartAfterMs });
   }
 
   /** Routes received and held, all families. */
@@ -540,40 +497,5 @@ export class Peer {
     const source = this.#source;
     if (source === undefined) return 0;
     return this.settings.families.reduce((sum, family) => sum + rib.family(family).paths.countOf(source), 0);
-  }
-}
-
-export const kindOf = (negotiated: Negotiated): 'ebgp' | 'ibgp' =>
-  negotiated.peerAsn === negotiated.localAsn ? 'ibgp' : 'ebgp';
-
-const isSameSource = (a: Source, b: Source): boolean =>
-  a.external === b.external &&
-  a.asn === b.asn &&
-  a.localAsn === b.localAsn &&
-  a.routerId === b.routerId &&
-  a.client === b.client &&
-  a.fourOctetAs === b.fourOctetAs &&
-  a.allowedOwnAsns === b.allowedOwnAsns;
-
-/** One line for people. */
-export function describeDown(reason: DownReason): string {
-  const notice = (message: NotificationMessage): string => describeNotification(message);
-  switch (reason.kind) {
-    case 'stopped':
-      return `stopped here: ${notice(notification(ErrorCode.cease, reason.subcode))}`;
-    case 'closed':
-      return reason.error === undefined ? 'the peer closed the connection' : `connection lost: ${reason.error}`;
-    case 'connect-failed':
-      return `connection failed: ${reason.error}`;
-    case 'hold-timer-expired':
-      return 'nothing heard for the hold time';
-    case 'send-hold-timer-expired':
-      return `the peer took nothing for ${Math.round(reason.afterMs / 1000)} s`;
-    case 'notification-sent':
-      return `we sent ${notice(reason.notification)}${reason.problem ? `: ${reason.problem}` : ''}`;
-    case 'notification-received':
-      return `the peer sent ${notice(reason.notification)}`;
-    case 'replaced':
-      return 'the peer opened a new connection';
   }
 }

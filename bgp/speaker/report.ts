@@ -23,8 +23,9 @@ import type {
 } from '../status.ts';
 import { peerType } from '../status.ts';
 import { formatAsPath } from '../wire/as-path.ts';
+import { describeDown } from './describe-down.ts';
 import type { FibSync } from './fib-sync.ts';
-import { describeDown, type Peer } from './peer.ts';
+import type { Peer } from './peer.ts';
 
 export interface RoutesQuery {
   readonly view: RouteView;

@@ -239,3 +239,39 @@ const describeState = (speakers: readonly Speaker[]): string =>
       return `${formatAddress(address(i + 1))}: ${peers.join('; ')}\n  ${bestRoutes(one).join('\n  ')}`;
     })
     .join('\n');
+
+describe('long-lived graceful restart', () => {
+  it('keeps routes of a peer that stays away, least preferred and marked, and drops them in the end', () => {
+    const world = new World(21);
+    const rest = { gracefulRestart: true, longLivedStaleSec: 600 };
+    const { speakers } = ring(world, 2, rest, { gracefulRestart: { restartTimeSec: 20 } });
+    const [one, two] = speakers;
+    assert.ok(one && two);
+    assert.ok(world.run(60_000, () => speakers.every((each) => isUp(each) && bestRoutes(each).length === 4)));
+    world.run(world.now + 5000);
+    void one.close({ abandon: true });
+    world.run(world.now + 30_000);
+    const stale = two.routes({ view: 'received' }).routes.filter(({ from }) => from !== undefined);
+    assert.deepEqual(
+      stale.map(({ attributes, stale }) => [attributes.communities, stale]),
+      [
+        [['65535:6'], true],
+        [['65535:6'], true],
+      ],
+    );
+    world.run(world.now + 600_000);
+    assert.equal(bestRoutes(two).length, 2);
+  });
+});
+
+describe('a peer that takes nothing', () => {
+  it('is given up after the send hold time, RFC 9687', () => {
+    const world = new World(22);
+    const { speakers } = ring(world, 2, { holdTimeSec: 90 });
+    const [one, two] = speakers;
+    assert.ok(one && two && world.run(60_000, () => speakers.every(isUp)));
+    world.run(world.now + 5000);
+    for (const link of world.links) link.jam(address(1));
+    assert.ok(world.run(world.now + 600_000, () => /took nothing/.test(one.peers()[0]?.lastError?.text ?? '')));
+  });
+});

@@ -136,6 +136,11 @@ export class Link {
     this.server.closed(error);
   }
 
+  /** From now on nothing that this end sends seems to leave it, while the peer stays alive. */
+  jam(address: Address): void {
+    (this.client.localAddress === address ? this.client : this.server).isJammed = true;
+  }
+
   forget(): void {
     this.#world.links.delete(this);
   }
@@ -147,6 +152,7 @@ class End implements Connection {
   readonly remotePort = 179;
   readonly incoming: boolean;
   queuedBytes = 0;
+  isJammed = false;
   readonly #world: World;
   readonly #link: Link;
   #handlers: ConnectionHandlers | undefined;
@@ -180,6 +186,8 @@ class End implements Connection {
   /** Arrives later, in pieces. */
   write(bytes: Uint8Array): void {
     if (this.#isClosed) return;
+    // The other end goes on as if it had read: alive by its own timers, but to us nothing of this has left.
+    if (this.isJammed) this.queuedBytes += bytes.length;
     const copy = bytes.slice();
     const split = Math.floor(this.#world.random() * copy.length);
     for (const piece of [copy.subarray(0, split), copy.subarray(split)]) {
