@@ -46,5 +46,8 @@ function describeOutcome(outcome: CheckOutcome): string {
     if (allowed && expected === 'allowed') return [];
     return [`        ${direction}: ${because}\n`, ...wouldChange.map((text) => `          ${text}\n`)];
   });
-  return line + sides.join('');
+  const crossings = explanation.crossings
+    .filter(({ allowed }) => allowed === (expected === 'denied'))
+    .map(({ node, because }) => `        forwarded by node ${node}: ${because}\n`);
+  return line + [...sides, ...crossings].join('');
 }

@@ -22,6 +22,17 @@ export interface Explanation {
   readonly allowed: boolean;
   readonly egress: SideExplanation;
   readonly ingress: SideExplanation;
+  readonly crossings: readonly CrossingExplanation[];
+}
+
+/** A host endpoint that forwards the packet, and has policies for that. */
+export interface CrossingExplanation {
+  readonly node: string;
+  readonly hostEndpoint: string;
+  readonly direction: Direction;
+  readonly allowed: boolean;
+  readonly because: string;
+  readonly tiers: readonly TierStep[];
 }
 
 export interface EndSummary {
@@ -53,6 +64,12 @@ export function explain(world: PolicyWorld, source: End, destination: End, traff
     allowed: flow.allowed,
     egress: explainSide(world, flow, 'egress', traffic),
     ingress: explainSide(world, flow, 'ingress', traffic),
+    crossings: flow.crossings.map(({ node, hostEndpoint, direction, allowed, verdict }) => {
+      const { decidedBy, tiers } = verdict;
+      const undecided = decidedBy.kind === 'no-profile';
+      const because = undecided ? 'no policy decides: forwarded packets pass' : describeDecision(decidedBy, allowed);
+      return { node, hostEndpoint, direction, allowed, because, tiers };
+    }),
   };
 }
 

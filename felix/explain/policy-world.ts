@@ -33,6 +33,16 @@ export type Side =
   /** No policy of that end is asked. */
   | { readonly kind: 'exempt'; readonly allowed: boolean; readonly reason: string };
 
+/** A host endpoint that the packet is forwarded through, on its way from or to a workload. */
+export interface Crossing {
+  readonly node: string;
+  readonly hostEndpoint: string;
+  /** Into the node, or out of it. */
+  readonly direction: Direction;
+  readonly allowed: boolean;
+  readonly verdict: Verdict;
+}
+
 export interface Flow {
   readonly source: End;
   readonly destination: End;
@@ -40,6 +50,8 @@ export interface Flow {
   readonly allowed: boolean;
   readonly egress: Side;
   readonly ingress: Side;
+  /** Only those with policies for forwarded packets. */
+  readonly crossings: readonly Crossing[];
 }
 
 export type FlowResult =
@@ -177,8 +189,45 @@ export class PolicyWorld {
     this.#prepare([source, destination]);
     const egress = this.#side('egress', source, destination, packet, options);
     const ingress = this.#side('ingress', destination, source, packet, options);
+    const crossings = this.#crossings(source, destination, packet, options);
     const passes = (side: Side): boolean => (side.kind === 'policy' ? side.verdict.allowed : side.allowed);
-    return { source, destination, packet, allowed: passes(egress) && passes(ingress), egress, ingress };
+    const allowed = passes(egress) && passes(ingress) && crossings.every((crossing) => crossing.allowed);
+    return { source, destination, packet, allowed, egress, ingress, crossings };
+  }
+
+  /** Out of the source's node, and into the destination's. */
+  #crossings(source: End, destination: End, packet: Packet, options: EvaluateOptions): readonly Crossing[] {
+    const nodeOf = (end: End): string | undefined => (end.kind === 'outside' ? undefined : end.node);
+    if (packet.source === packet.destination || nodeOf(source) === nodeOf(destination)) return [];
+    const ways = [
+      { end: source, direction: 'egress' },
+      { end: destination, direction: 'ingress' },
+    ] as const;
+    // From and to the node itself, the normal policies of the host endpoint decide.
+    return ways.flatMap(({ end, direction }) =>
+      end.kind === 'workload' ? (this.#crossing(end.node, direction, packet, options) ?? []) : [],
+    );
+  }
+
+  #crossing(node: string, direction: Direction, packet: Packet, options: EvaluateOptions): Crossing | undefined {
+    const ofNode = this.#hostEndpoints.filter(({ spec }) => spec.node === node);
+    const subjects = ofNode.flatMap(({ metadata }) => this.#picture.hostEndpoints.get(metadata.name) ?? []);
+    // Resources do not say which interface a packet takes: one for all interfaces, or the only one.
+    const subject =
+      subjects.find(({ interfaceName }) => interfaceName === '*') ?? (subjects.length === 1 ? subjects[0] : undefined);
+    if (!subject) return undefined;
+    const of = (verdict: Verdict): Crossing => {
+      // What no rule decides is forwarded.
+      const allowed = verdict.allowed || verdict.decidedBy.kind === 'no-profile';
+      return { node, hostEndpoint: subject.id, direction, allowed, verdict };
+    };
+    const early = direction === 'ingress' ? this.#earlyVerdict(subject, direction, packet, options) : undefined;
+    // Untracked packets do not meet the forward policies; those that a pre-DNAT policy lets in do.
+    if (early && (!early.allowed || early.stage === 'untracked')) return of(early);
+    const isConcerned = subject.forwardTiers.some((tier) => tier[direction].length > 0);
+    return isConcerned
+      ? of(this.#evaluate({ tiers: subject.forwardTiers, profiles: [] }, direction, packet, options))
+      : undefined;
   }
 
   #side(direction: Direction, end: End, other: End, packet: Packet, options: EvaluateOptions): Side {
@@ -236,11 +285,15 @@ export class PolicyWorld {
     direction: Direction,
     packet: Packet,
     options: EvaluateOptions,
-  ): Verdict | undefined {
-    for (const tiers of [untrackedTiers, ...(direction === 'ingress' ? [preDnatTiers] : [])]) {
+  ): (Verdict & { readonly stage: 'untracked' | 'pre-dnat' }) | undefined {
+    const stages = [
+      { stage: 'untracked', tiers: untrackedTiers },
+      { stage: 'pre-dnat', tiers: preDnatTiers },
+    ] as const;
+    for (const { stage, tiers } of direction === 'ingress' ? stages : stages.slice(0, 1)) {
       const undecided = tiers.map((tier): CalcTier => ({ ...tier, defaultAction: 'pass' }));
       const verdict = this.#evaluate({ tiers: undecided, profiles: [] }, direction, packet, options);
-      if (verdict.decidedBy.kind === 'rule') return verdict;
+      if (verdict.decidedBy.kind === 'rule') return { ...verdict, stage };
     }
     return undefined;
   }
@@ -255,7 +308,7 @@ export class PolicyWorld {
     const before = this.#focus.size;
     for (const end of ends) {
       if (end.kind === 'workload') this.#focus.add(`WorkloadEndpoint ${end.id}`);
-      if (end.kind !== 'host') continue;
+      if (end.kind === 'outside') continue;
       for (const { metadata, spec } of this.#hostEndpoints) {
         if (spec.node === end.node) this.#focus.add(`HostEndpoint /${metadata.name}`);
       }

@@ -1,16 +1,17 @@
 // The answer as text for a terminal.
 
-import type { Explanation, SideExplanation } from './explain.ts';
+import type { CrossingExplanation, Explanation, SideExplanation } from './explain.ts';
 import { policyName, type RuleStep, type TierStep } from './verdict.ts';
 
 const MOST_SILENT_POLICIES = 8;
 
 export function formatExplanation(explanation: Explanation): string {
-  const { source, destination, traffic, allowed, egress, ingress } = explanation;
+  const { source, destination, traffic, allowed, egress, ingress, crossings } = explanation;
   const end = ({ name, address }: Explanation['source']): string => (name === address ? name : `${name} (${address})`);
   const lines = [
     `${allowed ? 'ALLOWED' : 'DENIED'}  ${end(source)} -> ${end(destination)}  ${traffic}`,
     ...formatSide(`egress from ${source.name}`, egress),
+    ...crossings.flatMap(formatCrossing),
     ...formatSide(`ingress to ${destination.name}`, ingress),
   ];
   return `${lines.join('\n')}\n`;
@@ -32,6 +33,13 @@ function formatSide(title: string, side: SideExplanation): readonly string[] {
   if (side.wouldChange.length > 0)
     lines.push('  what would change it:', ...side.wouldChange.map((text) => `    ${text}`));
   return lines;
+}
+
+function formatCrossing(crossing: CrossingExplanation): readonly string[] {
+  const { node, hostEndpoint, direction, allowed, because, tiers } = crossing;
+  const way = direction === 'egress' ? 'out of' : 'into';
+  const title = `forwarded ${way} node ${node}, host endpoint ${hostEndpoint}: ${allowed ? 'allowed' : 'denied'}`;
+  return ['', title, `  ${because}`, ...tiers.flatMap(formatTier)];
 }
 
 function formatTier({ tier, policies, outcome }: TierStep): readonly string[] {

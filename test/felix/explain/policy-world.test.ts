@@ -190,6 +190,32 @@ describe('policy world', () => {
     assert.equal(because(83), 'GlobalNetworkPolicy/normal ingress[0] allows it, in tier default');
   });
 
+  it('asks host endpoints about what they forward', () => {
+    const subject = world(
+      entry('HostEndpoint', 'h', { labels: { host: '' }, spec: { node: 'n2', interfaceName: '*' } }),
+      entry('GlobalNetworkPolicy', 'gate', {
+        spec: {
+          selector: 'has(host)',
+          applyOnForward: true,
+          types: ['Ingress', 'Egress'],
+          egress: [{ action: 'Allow', protocol: 'TCP', destination: { ports: [80] } }],
+          ingress: [{ action: 'Deny', protocol: 'UDP' }, { action: 'Pass' }],
+        },
+      }),
+    );
+    const crossings = (from: string, to: string, traffic: string): unknown =>
+      ask(subject, from, to, traffic).crossings.map(({ node, direction, because }) => [node, direction, because]);
+    assert.deepEqual(crossings('prod/client', 'prod/web', 'tcp/80'), [
+      ['n2', 'egress', 'GlobalNetworkPolicy/gate egress[0] allows it, in tier default'],
+    ]);
+    assert.equal(ask(subject, 'prod/client', 'prod/web', 'tcp/81').allowed, false);
+    assert.equal(ask(subject, 'prod/web', 'prod/client', 'udp/80').allowed, false);
+    assert.deepEqual(crossings('prod/web', 'prod/client', 'tcp/81'), [
+      ['n2', 'ingress', 'no policy decides: forwarded packets pass'],
+    ]);
+    assert.deepEqual(crossings('node:n2', 'prod/client', 'tcp/81'), []);
+  });
+
   it('understands kinds of traffic', () => {
     assert.deepEqual(parseTraffic('TCP/80'), { protocol: 6, sourcePort: 50000, destinationPort: 80 });
     assert.deepEqual(parseTraffic('icmp'), { protocol: 1, icmpType: 8, icmpCode: 0 });

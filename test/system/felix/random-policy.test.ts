@@ -186,7 +186,11 @@ describe('evaluator and kernel', function () {
         const passes = (side: Side): boolean => (side.kind === 'policy' ? side.verdict.allowed : side.allowed);
         // The outside host may stand for a pod of another node: its own policy is enforced there, not here.
         const here = { egress: !outside.includes(from), ingress: !outside.includes(to) };
-        return (!here.egress || passes(result.flow.egress)) && (!here.ingress || passes(result.flow.ingress));
+        return (
+          (!here.egress || passes(result.flow.egress)) &&
+          (!here.ingress || passes(result.flow.ingress)) &&
+          result.flow.crossings.every((crossing) => crossing.allowed)
+        );
       };
       const wrong = async (cells: readonly Cell[], timeoutMs: number): Promise<Cell[]> => {
         const sent = cells.map((cell) => ({ ...cell, sourcePort: nextSourcePort() }));

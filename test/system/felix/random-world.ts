@@ -164,14 +164,18 @@ export class RandomWorld {
   #policy(global: boolean): Json {
     const rules = (direction: 'ingress' | 'egress'): Json[] =>
       Array.from({ length: 1 + this.below(4) }, () => this.#rule(direction));
+    const forward = global && this.chance(0.4);
+    const preDnat = forward && this.chance(0.3);
     return {
+      ...(forward && { applyOnForward: true }),
+      ...(preDnat && { preDNAT: true }),
       tier: this.pick(['default', 'default', 't1', 't2']),
       ...(this.chance(0.8) && { order: this.below(5) }),
       selector: this.pick(subjects),
       ...(global && this.chance(0.3) && { namespaceSelector: "n == '1'" }),
-      types: this.pick([['Ingress'], ['Egress'], ['Ingress', 'Egress']]),
+      types: preDnat ? ['Ingress'] : this.pick([['Ingress'], ['Egress'], ['Ingress', 'Egress']]),
       ingress: rules('ingress'),
-      egress: rules('egress'),
+      egress: preDnat ? [] : rules('egress'),
     };
   }
 
