@@ -42,6 +42,13 @@ export function buildProgram(world: World): Command {
     .option('--client', 'only this program')
     .option('--poll <duration>', 'accepted for scripts')
     .action(async (options) => (await import('./commands/version.ts')).runVersion(options, world));
+  const cluster = program.command('cluster').description('The cluster as a whole.');
+  withGlobals(cluster.command('diags'))
+    .description('Collect the datastore’s contents and the state of all nodes into one file.')
+    .option('--log-dir <directory>', 'where to put it; the directory for temporary files when absent')
+    .action(async (options) =>
+      (await import('./commands/cluster-diags.ts')).runClusterDiags(options, world, runProgram),
+    );
   program
     .command('completion')
     .description('Print the script that completes command lines in a shell.')

@@ -1,7 +1,7 @@
 // node list, status, checksystem, diags: from reports, a control socket, and this machine.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeStatus } from '../../cli/commands/node-status.ts';
@@ -110,6 +110,23 @@ No IPv6 peers found.
       } finally {
         server.close();
       }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe('twillctl cluster diags', () => {
+  it('collects what the other commands say', async () => {
+    const cli = await Cli.start();
+    await cli.run('apply -f -', node('a'));
+    const directory = mkdtempSync(join(tmpdir(), 'twill-diags-'));
+    try {
+      const { out, code } = await cli.run(`cluster diags --log-dir ${directory}`);
+      assert.equal(code, 0);
+      const [, folder = ''] = /^Diags saved to (.*)\.tar\.gz\n/.exec(out) ?? [];
+      assert.match(readFileSync(join(folder, 'nodes.yaml'), 'utf8'), /ipv4Address: 10\.0\.0\.1\/24/);
+      assert.match(readFileSync(join(folder, 'datastore.txt'), 'utf8'), /\| State +\| ready +\|/);
     } finally {
       rmSync(directory, { recursive: true });
     }

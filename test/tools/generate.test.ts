@@ -21,6 +21,7 @@ describe('generated files', () => {
       assert.ok(!('additionalProperties' in schema && 'properties' in schema), `${path}: not both`);
       for (const keyword of ['$ref', 'const', 'deprecated', 'uniqueItems'])
         assert.ok(!(keyword in schema), `${path}: ${keyword}`);
+      assert.doesNotMatch(String(schema['pattern']), /\(\?[=!<]/, `${path}: Go knows no look-around`);
       const properties = isObject(schema['properties']) ? schema['properties'] : {};
       for (const [name, below] of Object.entries(properties)) walk(below, `${path}.${name}`);
       if ('items' in schema) walk(schema['items'], `${path}[]`);

@@ -12,7 +12,7 @@ export function jsonSchemaOf(type: Type, flavour: SchemaFlavour): JsonSchema {
     case 'any':
       return flavour === 'crd' ? { 'x-kubernetes-preserve-unknown-fields': true } : {};
     case 'scalar':
-      return flavour === 'crd' ? type.jsonSchema : withoutExtensions(type.jsonSchema);
+      return flavour === 'crd' ? forKubernetes(type.jsonSchema) : withoutExtensions(type.jsonSchema);
     case 'list':
       return {
         type: 'array',
@@ -56,6 +56,12 @@ function fieldSchema(field: Field, flavour: SchemaFlavour): JsonSchema {
 
 const withoutExtensions = (schema: JsonSchema): JsonSchema =>
   Object.fromEntries(Object.entries(schema).filter(([keyword]) => !keyword.startsWith('x-kubernetes-')));
+
+/** Go's regular expressions know no look-around: such patterns are left to our own validation. */
+function forKubernetes(schema: JsonSchema): JsonSchema {
+  const { pattern, ...others } = schema;
+  return typeof pattern === 'string' && !/\(\?[=!<]/.test(pattern) ? schema : others;
+}
 
 /** The schema of one kind's resources, as manifests have them. */
 export function resourceSchema(declaration: KindDeclaration): JsonSchema {
