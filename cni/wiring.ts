@@ -231,20 +231,21 @@ export const removeGatewayRoute = (host: Rtnetlink): boolean =>
     'ESRCH',
   );
 
-/** The MTU of the node's uplinks: the least one of those with a default route, or of all that lead out. */
+/** Addresses for documentation (RFC 5737, RFC 3849): the way to them is the default route. */
+const farAway = [known(parseIpv4('198.51.100.1')), known(parseIpv6('2001:db8::1'))];
+
+/** The MTU of the node's uplinks: the least one of those with a default route; without one, of all that lead out. */
 export function uplinkMtu(host: Rtnetlink): number {
-  const links = host.links().filter((link) => link.up && !link.loopback && link.mac !== hostMac);
-  const defaults = new Set(
-    host
-      .routes({ family: 4, table: tableMain })
-      .concat(host.routes({ family: 6, table: tableMain }))
-      .filter((route) => route.prefix.length === 0)
-      .flatMap((route) => route.nextHops.map((hop) => hop.interfaceIndex)),
-  );
-  const uplinks = links.filter((link) => defaults.has(link.index));
-  const mtus = (uplinks.length > 0 ? uplinks : links).map((link) => link.mtu);
-  return mtus.length > 0 ? Math.min(...mtus) : 1500;
+  const uplinks = farAway.flatMap((address) => {
+    const index = host.interfaceTowards(address);
+    const link = index === undefined ? undefined : host.link(index);
+    return link && !link.loopback ? [link] : [];
+  });
+  const links = uplinks.length > 0 ? uplinks : host.links().filter(leadsOut);
+  return links.length > 0 ? Math.min(...links.map((link) => link.mtu)) : 1500;
 }
+
+const leadsOut = (link: Link): boolean => link.up && !link.loopback && link.mac !== hostMac;
 
 function known<T>(value: T | undefined): T {
   if (value === undefined) throw new TypeError('a constant address is malformed');

@@ -3,7 +3,15 @@
 //     rtmsg: family(1) dst_len(1) src_len(1) tos(1) table(1) protocol(1) scope(1) type(1) flags(4)
 //     rtnexthop: length(2) flags(1) hops(1) ifindex(4) attributes …
 
-import { type Address, addressFromBytes, addressToBytes, type Family, familyOf } from '../../net/address.ts';
+import {
+  type Address,
+  addressFromBytes,
+  addressToBytes,
+  type Family,
+  familyOf,
+  formatAddress,
+  widthOf,
+} from '../../net/address.ts';
 import { familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import { AF_INET, AF_INET6 } from '../libc.ts';
 import {
@@ -159,6 +167,24 @@ export function dumpRoutes(filter: RouteFilter): NetlinkRequest {
   };
 }
 
+/** Asks how the kernel would reach an address now; the answer is one route, with the next hop chosen. */
+export function lookUpRoute(address: Address): NetlinkRequest {
+  const family = familyOf(address);
+  return {
+    type: RTM_GETROUTE,
+    flags: 0,
+    write: (writer) => {
+      writer.u8(afOf(family));
+      writer.u8(widthOf(family));
+      writer.u16(0);
+      writer.u32(0);
+      writer.u32(0);
+      writer.attribute(RTA_DST, addressToBytes(address));
+    },
+    describe: () => `look up ${formatAddress(address)}`,
+  };
+}
+
 function defaultScope(route: Route): number {
   if (typeof route.prefix.address !== 'number') return scopeUniverse;
   switch (route.type ?? 'unicast') {
@@ -298,6 +324,13 @@ export function readRoute(payload: Uint8Array): Route | undefined {
     scope: payload[6] ?? 0,
     nextHops,
   };
+}
+
+/** The interface in the answer to lookUpRoute(), which the kernel marks as cloned. */
+export function readRouteInterface(payload: Uint8Array): number | undefined {
+  const cursor = new AttributeCursor(payload, 12);
+  while (cursor.next()) if (cursor.type === RTA_OIF) return cursor.u32();
+  return undefined;
 }
 
 function nextHop(

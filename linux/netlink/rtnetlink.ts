@@ -4,14 +4,14 @@
 //     links.socket.execute([addRoute(…), deleteRoute(…)]);     // many at once; failures come back
 //     links.links();                                           // a dump
 
-import type { Family } from '../../net/address.ts';
+import type { Address, Family } from '../../net/address.ts';
 import { hasCode } from '../errors.ts';
 import type { NetnsRef } from '../netns.ts';
 import { dumpAddresses, type InterfaceAddress, readAddress } from './address.ts';
 import { dumpLinks, getLink, type Link, readLink } from './link.ts';
 import type { NetlinkMessage } from './message.ts';
 import { dumpNeighbours, type Neighbour, readNeighbour } from './neighbour.ts';
-import { dumpRoutes, type Route, type RouteFilter, readRoute } from './route.ts';
+import { dumpRoutes, lookUpRoute, type Route, type RouteFilter, readRoute, readRouteInterface } from './route.ts';
 import { dumpRules, type RoutingRule, readRule } from './rule.ts';
 import { type NetlinkFailure, type NetlinkRequest, NetlinkSocket } from './socket.ts';
 
@@ -96,6 +96,17 @@ export class Rtnetlink {
       return this.#collect(dumpRoutes(filter), (payload) => routeOf(payload, filter));
     } catch (error) {
       if (isAbsentTable(error, filter)) return [];
+      throw error;
+    }
+  }
+
+  /** The interface by which the kernel would send to an address now; undefined when it would not send at all. */
+  interfaceTowards(address: Address): number | undefined {
+    try {
+      return readRouteInterface(this.socket.query(lookUpRoute(address)));
+    } catch (error) {
+      // No route, or one that says no: unreachable, prohibit, blackhole.
+      if (hasCode(error, 'ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL', 'ESRCH')) return undefined;
       throw error;
     }
   }

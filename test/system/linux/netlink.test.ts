@@ -188,6 +188,16 @@ describe('rtnetlink', function () {
     empty.close();
   });
 
+  it('says by which interface an address is reached', () => {
+    assert.equal(here.interfaceTowards(address('10.9.0.77')), index);
+    assert.equal(here.interfaceTowards(address('fd09::77')), index);
+    assert.equal(here.interfaceTowards(address('198.51.100.1')), undefined);
+    const unreachable: Route = { prefix: prefix('198.51.100.0/24'), type: 'unreachable', protocol: 80, nextHops: [] };
+    here.run(addRoute(unreachable));
+    assert.equal(here.interfaceTowards(address('198.51.100.1')), undefined);
+    here.run(deleteRoute(unreachable));
+  });
+
   it('deletes no route of another protocol', () => {
     const route: Route = { prefix: prefix('10.8.0.0/24'), protocol: 4, nextHops: [{ interfaceIndex: index }] };
     here.run(addRoute(route));
@@ -221,7 +231,7 @@ describe('rtnetlink', function () {
   });
 
   it('takes many thousand routes, all failing too, and dumps them while the event loop turns', async () => {
-    const many: Route[] = Array.from({ length: 20_000 }, (_, i) => ({
+    const many: Route[] = Array.from({ length: 10_000 }, (_, i) => ({
       prefix: { address: 0x14000000 + i * 256, length: 24 },
       protocol: 90,
       nextHops: [{ interfaceIndex: index }],
