@@ -5,6 +5,12 @@ import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { runProgram } from './program.ts';
 
+// Whoever reads us may stop early, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 process.exitCode = await runProgram(process.argv.slice(2), {
   environment: process.env,
   out: (text) => process.stdout.write(text),

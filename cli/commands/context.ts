@@ -25,7 +25,10 @@ export async function withResources<T>(
     import('../../datastore/resources.ts'),
     import('../../datastore/kv.ts'),
   ]);
-  const store = await world.openStore(settings);
+  const store = await world.openStore(settings).catch((error: unknown) => {
+    // Settings that cannot work: the message says which and why.
+    throw new CommandError(error instanceof Error ? error.message : String(error));
+  });
   try {
     return await work(new Resources(store, { author: world.author }));
   } catch (error) {
