@@ -5,8 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { bundleClient, compileClient } from './clients.ts';
 import { type Client, TestNode } from './node.ts';
 
 const tuning = '/usr/lib/cni/tuning';
@@ -20,10 +19,7 @@ describe('CNI plugin in a chain', function () {
   before(async function () {
     // Debian's containernetworking-plugins, which deploy/setup.sh installs for tests.
     if (!existsSync(tuning)) return this.skip();
-    const outfile = join(folder, 'twill-cni.mjs');
-    const entry = fileURLToPath(new URL('../../../cni/fallback.ts', import.meta.url));
-    buildSync({ entryPoints: [entry], outfile, bundle: true, platform: 'node', format: 'esm', target: 'node20' });
-    client = [process.execPath, outfile];
+    client = compileClient(folder) ?? bundleClient(folder);
     node = await TestNode.start();
   });
   after(async () => {

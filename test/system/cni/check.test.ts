@@ -5,8 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { bundleClient, compileClient } from './clients.ts';
 import { type Client, type PluginAnswer, type PluginCall, TestNode } from './node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tw-cni-client-'));
@@ -17,10 +16,7 @@ describe('CNI plugin after ADD', function () {
   let client: Client;
 
   before(async () => {
-    const outfile = join(folder, 'twill-cni.mjs');
-    const entry = fileURLToPath(new URL('../../../cni/fallback.ts', import.meta.url));
-    buildSync({ entryPoints: [entry], outfile, bundle: true, platform: 'node', format: 'esm', target: 'node20' });
-    client = [process.execPath, outfile];
+    client = compileClient(folder) ?? bundleClient(folder);
     node = await TestNode.start();
   });
   after(async () => {

@@ -3,47 +3,19 @@
 // is reached on a node without a default route.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import { runProgram } from '../../../linux/process.ts';
-import { findProgram } from '../../../linux/requirements.ts';
+import { bundleClient, compileClient } from './clients.ts';
 import { type Client, type PluginAnswer, TestNode } from './node.ts';
 
-const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'tw-cni-client-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const clients: readonly { name: string; prepare: () => Client | undefined }[] = [
-  {
-    name: 'the C client',
-    prepare: () => {
-      const compiler = findProgram('cc');
-      if (!compiler) return undefined;
-      const file = join(folder, 'twill-cni');
-      execFileSync(compiler, ['-O2', '-Wall', '-Werror', '-o', file, join(root, 'cni/client.c')]);
-      return [file];
-    },
-  },
-  {
-    name: 'the Node client',
-    prepare: () => {
-      const file = join(folder, 'twill-cni.mjs');
-      const entry = join(root, 'cni/fallback.ts');
-      buildSync({
-        entryPoints: [entry],
-        outfile: file,
-        bundle: true,
-        platform: 'node',
-        format: 'esm',
-        target: 'node20',
-      });
-      return [process.execPath, file];
-    },
-  },
+  { name: 'the C client', prepare: () => compileClient(folder) },
+  { name: 'the Node client', prepare: () => bundleClient(folder) },
 ];
 
 interface AddResult {
