@@ -8,7 +8,15 @@ import type { rule as ruleType } from '../../datastore/model/kinds/rule.ts';
 import { type Port, parsePort, parseProtocol } from '../../datastore/model/schema/scalars-net.ts';
 import type { Output } from '../../datastore/model/schema/types.ts';
 import { type Selector, selectorFrom, selectorId, uniqueId } from '../../datastore/model/selector/index.ts';
-import { comparePrefixes, type Prefix, parsePrefixOrAddress, prefixCovers } from '../../net/prefix.ts';
+import { parseAddress } from '../../net/address.ts';
+import {
+  comparePrefixes,
+  hostPrefix,
+  type Prefix,
+  parseInterfaceAddress,
+  prefixCovers,
+  prefixOf,
+} from '../../net/prefix.ts';
 import type { IpSetSpec } from './ip-sets.ts';
 import type { CalcEntity, CalcRule, PortRange, RuleAction } from './output.ts';
 import { entitySelector, indexed, parsedSelector } from './selectors.ts';
@@ -63,6 +71,7 @@ export function compileRule(
   context: RuleContext,
   sets: Map<string, IpSetSpec>,
 ): CalcRule | undefined {
+  if (!isReadable(rule)) return denyRule(origin);
   const unenforceable = rule.http ?? rule.source?.services ?? rule.destination?.services;
   if (unenforceable && rule.action === 'Allow') return undefined;
   const protocol = rule.protocol === undefined ? undefined : parseProtocol(rule.protocol);
@@ -88,6 +97,23 @@ export function compileRule(
     destination: entity('destination'),
     origin,
   };
+}
+
+/**
+ * Validation has read all of this before. Should it ever accept what is not understood here, leaving that out would make
+ * a rule match more than it says.
+ */
+function isReadable(rule: RuleInput): boolean {
+  const protocols = [rule.protocol, rule.notProtocol].filter((protocol) => protocol !== undefined);
+  const entities = [rule.source, rule.destination].filter((entity) => entity !== undefined);
+  return (
+    protocols.every((protocol) => parseProtocol(protocol) !== undefined) &&
+    entities.every(
+      ({ nets = [], notNets = [], ports = [], notPorts = [] }) =>
+        [...nets, ...notNets].every((net) => readNetwork(net) !== undefined) &&
+        [...ports, ...notPorts].every((port) => parsePort(port) !== undefined),
+    )
+  );
 }
 
 function icmpMatch(match: RuleInput['icmp']): CalcRule['icmp'] {
@@ -155,12 +181,20 @@ export function mergeRanges(ranges: readonly PortRange[]): readonly PortRange[] 
   return merged;
 }
 
+/** A network or an address; host bits are masked away. */
+export function readNetwork(text: string): Prefix | undefined {
+  const network = parseInterfaceAddress(text);
+  if (network) return prefixOf(network.address, network.length);
+  const address = parseAddress(text);
+  return address === undefined ? undefined : hostPrefix(address);
+}
+
 /** Sorted, without those that another one covers. */
 export function outermost(nets: readonly string[] | undefined): readonly Prefix[] {
   if (!nets || nets.length === 0) return [];
   const prefixes: Prefix[] = [];
   for (const net of nets) {
-    const prefix = parsePrefixOrAddress(net);
+    const prefix = readNetwork(net);
     if (prefix) prefixes.push(prefix);
   }
   // In this order a prefix comes right after those that cover it.

@@ -17,8 +17,9 @@ import type {
 import { type Protocol, parseProtocol } from '../../datastore/model/schema/scalars-net.ts';
 import { convertNetworkPolicySpec } from '../../kube/policy/network-policy.ts';
 import { type Address, parseAddress } from '../../net/address.ts';
-import { hostPrefix, type Prefix, parseInterfaceAddress, prefixOf } from '../../net/prefix.ts';
+import { type Prefix, parseInterfaceAddress } from '../../net/prefix.ts';
 import type { PolicyRules, ProfileRules } from './active-rules.ts';
+import { readNetwork } from './compile.ts';
 import type { HostEndpointDetails, WorkloadDetails } from './endpoint-kinds.ts';
 import type { NamedPort, SourceInput } from './ip-sets.ts';
 import type { LabelSet } from './label-index.ts';
@@ -229,16 +230,8 @@ export function hostInput(node: Node): CalcHost {
 }
 
 /** Networks or addresses; host bits are masked away. */
-export function networkTexts(texts: readonly string[] | undefined): readonly Prefix[] {
-  const prefixes: Prefix[] = [];
-  for (const text of texts ?? []) {
-    const network = parseInterfaceAddress(text);
-    const address = network ? undefined : parseAddress(text);
-    if (network) prefixes.push(prefixOf(network.address, network.length));
-    else if (address !== undefined) prefixes.push(hostPrefix(address));
-  }
-  return prefixes;
-}
+export const networkTexts = (texts: readonly string[] | undefined): readonly Prefix[] =>
+  (texts ?? []).flatMap((text) => readNetwork(text) ?? []);
 
 function namedPorts(
   ports: readonly { readonly name?: string; readonly protocol: Protocol; readonly port: number }[] | undefined,
