@@ -22,6 +22,12 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     ['docs/reference/felix-parameters.md', felixPage()],
     ['docs/reference/twillctl.md', commandPage()],
   ]);
+  // For editors, where a file may hold any kind.
+  const refs = Object.keys(kinds).map((kind) => ({ $ref: `${kind}.json` }));
+  files.set(
+    'docs/reference/schemas/any.json',
+    `${JSON.stringify({ title: 'projectcalico.org/v3', oneOf: refs }, undefined, 2)}\n`,
+  );
   for (const kind of Object.keys(kinds) as Kind[]) {
     const declaration = declarationOf(kind);
     files.set(`docs/reference/${pageName(kind)}`, kindPage(declaration));

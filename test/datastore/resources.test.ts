@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { bootstrap, datastoreReady } from '../../datastore/bootstrap.ts';
+import { KvError } from '../../datastore/kv.ts';
 import { createMemoryStore } from '../../datastore/memory.ts';
 import { type DraftOf, resourceKey } from '../../datastore/model/index.ts';
 import {
@@ -121,6 +122,30 @@ describe('resources', () => {
     assert.equal(created.spec.cidr, 'fd00::/64');
     await resources.update<'IPPool'>(pool('six', 'fd00:0::/64'));
   });
+
+  for (const happened of [true, false]) {
+    it(`finds out what became of a write without an answer (it ${happened ? 'had' : 'had not'} happened)`, async () => {
+      const { store, resources } = setUp();
+      const transact = store.transact.bind(store);
+      let unanswered = false;
+      store.transact = async (transaction) => {
+        if (!unanswered) return await transact(transaction);
+        unanswered = false;
+        if (happened) await transact(transaction);
+        throw new KvError('unknown-outcome', 'no answer');
+      };
+      unanswered = true;
+      const created = await resources.create<'IPPool'>(pool('main', '10.0.0.0/16'));
+      assert.deepEqual(await resources.get('IPPool', 'main'), created);
+      unanswered = true;
+      const updated = await resources.update<'IPPool'>({ ...created, spec: { ...created.spec, disabled: true } });
+      assert.deepEqual(await resources.get('IPPool', 'main'), updated);
+      assert.equal(updated.spec.disabled, true);
+      unanswered = true;
+      await resources.delete('IPPool', 'main');
+      assert.equal(await resources.find('IPPool', 'main'), undefined);
+    });
+  }
 
   it('keeps what newer versions have written', async () => {
     const { store, resources } = setUp();
