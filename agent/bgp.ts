@@ -11,6 +11,7 @@ import { isAbsolute, join } from 'node:path';
 import { BfdClient } from '../bgp/bfd/client.ts';
 import { BgpCollector } from '../bgp/config/collector.ts';
 import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/config/speaker-settings.ts';
+import { PeerDiscovery } from '../bgp/discovery.ts';
 import type { Clock } from '../bgp/edges.ts';
 import { openFib } from '../bgp/fib.ts';
 import { bgpMetricsText } from '../bgp/metrics.ts';
@@ -53,17 +54,18 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   });
   const store = await openStore(options);
   const bfd = new BfdClient({ log });
+  const discovery = new PeerDiscovery(log, () => feed.refresh());
   const speaker = new Speaker({
     transport: createTransport(),
     clock,
-    openFib: (settings) => openFib({ settings }),
+    openFib: (settings) => openFib({ settings, interfaceOf: (address) => discovery.interfaceOf(address) }),
     failureDetector: bfd,
     log,
   });
   const secrets = new SecretFiles(join(options.stateDir, 'secrets'));
   const collector = new BgpCollector(options.nodeName, secrets.read);
   const drops = new TcpDrops(clock);
-  const feed = new Feed(options.nodeName, collector, speaker, log);
+  const feed = new Feed(options.nodeName, collector, speaker, discovery, log);
   const syncer = startSyncer({
     store,
     prefixes: collector.prefixes(),
@@ -87,6 +89,7 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   feed.close();
   drops.close();
   syncer.close();
+  await discovery.close();
   await bfd.close();
   await speaker.close({ abandon: true });
   await store.close();
@@ -101,13 +104,15 @@ class Feed {
   readonly #nodeName: string;
   readonly #collector: BgpCollector;
   readonly #speaker: Speaker;
+  readonly #discovery: PeerDiscovery;
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(nodeName: string, collector: BgpCollector, speaker: Speaker, log: Logger) {
+  constructor(nodeName: string, collector: BgpCollector, speaker: Speaker, discovery: PeerDiscovery, log: Logger) {
     this.#nodeName = nodeName;
     this.#collector = collector;
     this.#speaker = speaker;
+    this.#discovery = discovery;
     this.#log = log;
   }
 
@@ -135,10 +140,12 @@ class Feed {
   #apply(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { settings, drain, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
+    const { settings: own, drain, interfaces, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
     this.#report([...this.#collector.problems(), ...problems]);
     // A node that has lost its resource keeps what it has: whoever deletes a Node stops its agent too.
-    if (!settings) return;
+    if (!own) return;
+    this.#discovery.configure(interfaces);
+    const settings = { ...own, peers: [...own.peers, ...this.#discovery.peers()] };
     const first = this.settings === undefined;
     this.settings = settings;
     this.#log[first ? 'info' : 'debug']({ settings: describeSettings(settings) }, 'settings');

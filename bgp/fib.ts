@@ -25,6 +25,8 @@ import type { FibSettings } from './settings.ts';
 export interface FibOptions {
   readonly settings: Pick<FibSettings, 'table' | 'protocol' | 'priority'>;
   readonly netns?: NetnsRef;
+  /** The interface that a link-local next hop is on: the address alone does not say. */
+  readonly interfaceOf?: (address: Address) => number | undefined;
 }
 
 /** Opens the table and reads the foreign routes. */
@@ -56,6 +58,10 @@ class KernelFib implements Fib {
   readonly #rtnetlink: Rtnetlink;
   readonly #monitor: Monitor;
   readonly #nextHops = new NextHopTable();
+  readonly #interfaceOf: (address: Address) => number | undefined;
+  /** Interfaces that are up, and the link-local next hops that were asked for with their answers. */
+  readonly #up = new Set<number>();
+  readonly #linkLocal = new Map<Address, number | undefined>();
   /** Prefixes of the routes that we have in the kernel. */
   readonly #own = new Set<PrefixKey>();
   /** Ours that wait for a foreign route of the same prefix, as good or better, to go. */
@@ -68,8 +74,9 @@ class KernelFib implements Fib {
   #closed = false;
   #resyncing: Promise<void> | undefined;
 
-  constructor({ settings, netns }: FibOptions) {
+  constructor({ settings, netns, interfaceOf = () => undefined }: FibOptions) {
     this.#settings = settings;
+    this.#interfaceOf = interfaceOf;
     const inNetns = netns === undefined ? {} : { netns };
     // Listening comes first, so that nothing is missed between reading the table and its first change.
     this.#monitor = new Monitor({
@@ -92,12 +99,13 @@ class KernelFib implements Fib {
 
   async #readAll(): Promise<void> {
     const foreign: ForeignRoute[] = [];
-    const up = new Set(this.#rtnetlink.links().flatMap((link) => (link.up ? [link.index] : [])));
+    this.#up.clear();
+    for (const link of this.#rtnetlink.links()) if (link.up) this.#up.add(link.index);
     for (const family of [4, 6] as const) {
       const routes = await this.#rtnetlink.routesInSlices({ family, table: this.#settings.table });
       for (const route of routes) if (route.protocol !== this.#settings.protocol) foreign.push(foreignRoute(route));
     }
-    const usable = foreign.filter(({ interfaceIndex }) => interfaceIndex === undefined || up.has(interfaceIndex));
+    const usable = foreign.filter(({ interfaceIndex }) => interfaceIndex === undefined || this.#up.has(interfaceIndex));
     if (this.#nextHops.replaceAll(usable)) this.#announce();
     this.#retryWaiting();
   }
@@ -160,7 +168,15 @@ class KernelFib implements Fib {
   }
 
   resolve(address: Address): ResolvedNextHop | undefined {
-    return this.#nextHops.resolve(address);
+    if (!isLinkLocal(address)) return this.#nextHops.resolve(address);
+    const interfaceIndex = this.#linkOf(address);
+    this.#linkLocal.set(address, interfaceIndex);
+    return interfaceIndex === undefined ? undefined : { interfaceIndex };
+  }
+
+  #linkOf(address: Address): number | undefined {
+    const index = this.#interfaceOf(address);
+    return index !== undefined && this.#up.has(index) ? index : undefined;
   }
 
   onChange(callback: () => void): void {
@@ -256,7 +272,7 @@ class KernelFib implements Fib {
       case 'link':
         return this.#onLink(event.link);
       case 'link-removed':
-        return this.#nextHops.removeInterface(event.link.index);
+        return this.#onLink({ ...event.link, up: false });
       case 'address-removed':
         return this.#nextHops.removeSource(event.address.address);
       case 'route':
@@ -272,7 +288,10 @@ class KernelFib implements Fib {
 
   #onLink(link: Link): boolean {
     // The kernel tells about the routes that come with a link that goes up, not about those that go with it.
-    return link.up ? false : this.#nextHops.removeInterface(link.index);
+    if (link.up) this.#up.add(link.index);
+    else this.#up.delete(link.index);
+    const changed = [...this.#linkLocal].some(([address, before]) => this.#linkOf(address) !== before);
+    return (link.up ? false : this.#nextHops.removeInterface(link.index)) || changed;
   }
 
   #concerns(route: Route): boolean {
@@ -292,6 +311,9 @@ class KernelFib implements Fib {
 }
 
 const sliceSize = 2048;
+
+/** fe80::/10. */
+const isLinkLocal = (address: Address): boolean => typeof address === 'bigint' && address >> 118n === 0x3fan;
 
 const mayRemoveRoutes = (event: MonitorEvent): boolean =>
   (event.kind === 'link' && !event.link.up) ||

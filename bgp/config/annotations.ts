@@ -2,12 +2,15 @@
 //
 //     twill.io/bfd: 50ms x 3        on a BGPPeer, or on BGPConfiguration default for the mesh: an interval for both ways, and
 //                                   the packets in a row that may be lost
+//     twill.io/interface: eth*      on a BGPPeer without peerIP and peerSelector: peer with the router on each such interface,
+//                                   found by router advertisement; asNumber absent means any external AS
 //     twill.io/drain-bgp: "true"    on a Node: others shall send nothing more through it (RFC 8326)
 
 import { type Node, parseDurationMs } from '../../datastore/model/index.ts';
 import type { BfdSettings } from '../settings.ts';
 
 export const bfdAnnotation = 'twill.io/bfd';
+export const interfaceAnnotation = 'twill.io/interface';
 export const drainAnnotation = 'twill.io/drain-bgp';
 
 /** Undefined when the text is not a setting. */

@@ -7,7 +7,7 @@
 // So what we learn from a fabric is never sent back into it, unless a BGPFilter says so.
 
 import type { BGPFilter, BGPPeer } from '../../datastore/model/index.ts';
-import { familyOfPrefix, parsePrefix } from '../../net/prefix.ts';
+import { familyOfPrefix, parsePrefix, parsePrefixOrAddress } from '../../net/prefix.ts';
 import type { AddressFamily, Community, FilterOperation, FilterRule, FilterSettings } from '../settings.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
 
@@ -82,7 +82,8 @@ function rulesOf(filter: string, list: string, rules: readonly GivenRule[] | und
 const operators = { Equal: 'equal', NotEqual: 'not-equal', In: 'in', NotIn: 'not-in' } as const;
 
 function filterRule(rule: GivenRule, origin: string, family: AddressFamily): FilterRule {
-  const prefix = rule.cidr === undefined ? undefined : parsePrefix(rule.cidr);
+  // A lone address is its /32 or /128.
+  const prefix = rule.cidr === undefined ? undefined : parsePrefixOrAddress(rule.cidr);
   return {
     origin,
     action: rule.action === 'Accept' ? 'accept' : 'reject',

@@ -8,8 +8,9 @@
 import { type BGPPeer, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
 import { prefixContains } from '../../net/prefix.ts';
+import type { InterfacePeering } from '../discovery.ts';
 import type { FilterRule, PeerSettings } from '../settings.ts';
-import { bfdAnnotation, parseBfd } from './annotations.ts';
+import { bfdAnnotation, interfaceAnnotation, parseBfd } from './annotations.ts';
 import { peerFilters, sorted } from './filters.ts';
 import { addressOfFamily, type NodeFacts, nodeSelector } from './node-facts.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
@@ -40,6 +41,7 @@ export interface PeersContext {
 
 export interface PeersResult {
   readonly peers: readonly PeerSettings[];
+  readonly interfaces: readonly InterfacePeering[];
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -60,7 +62,7 @@ export function peersOf(context: PeersContext): PeersResult {
     if (peer) peers.push(peer);
   }
   peers.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { peers, problems: distinct(problems) };
+  return { peers, interfaces: interfacesOf(context, problems), problems: distinct(problems) };
 }
 
 const duplicate = (resource: BGPPeer, first: Wanted): ConfigProblem => ({
@@ -84,6 +86,33 @@ function meshOf({ self, nodes, resources }: PeersContext): Wanted[] {
   return [...nodes.values()].flatMap((node) =>
     node.clusterId === undefined ? sessionsWith(node, self, 'mesh', undefined) : [],
   );
+}
+
+/** BGPPeers that name an interface: what the sessions with whoever is found there will be like. */
+function interfacesOf(context: PeersContext, problems: ConfigProblem[]): InterfacePeering[] {
+  return sorted(context.resources.peers).flatMap(([, resource]) => {
+    const pattern = resource.metadata.annotations?.[interfaceAnnotation];
+    const { spec } = resource;
+    if (pattern === undefined || spec.peerIP || spec.peerSelector || !concerns(resource, context.self)) return [];
+    const wanted: Wanted = {
+      origin: 'node',
+      address: 0n,
+      port: 179,
+      asn: spec.asNumber ?? 0,
+      clusterId: undefined,
+      resource,
+    };
+    const template = peerSettings(wanted, context, problems);
+    if (!template) return [];
+    const { sourceAddress: _, ...rest } = template;
+    const families = ['ipv4-unicast', 'ipv6-unicast'] as const;
+    return [{ pattern, template: { ...rest, name: `interface:${resource.metadata.name}`, families } }];
+  });
+}
+
+function concerns({ spec }: BGPPeer, self: NodeFacts): boolean {
+  if (spec.node) return spec.node === self.name;
+  return spec.nodeSelector ? (nodeSelector(spec.nodeSelector)?.(self) ?? false) : true;
 }
 
 /** A session for each family that both nodes have an address of. */
@@ -147,6 +176,7 @@ function external(
   report: ReportProblem,
 ): Wanted[] {
   const { peerIP, asNumber } = peer.spec;
+  if (peerIP === undefined && peer.metadata.annotations?.[interfaceAnnotation]) return [];
   if (peerIP === undefined)
     return report('spec.peerIP', 'is missing, and so is peerSelector: there is nobody to peer with');
   const parsed = parsePeerIp(peerIP);

@@ -7,7 +7,15 @@
 // A resource that is wrong or incomplete loses its own effect and takes nobody else's with it.
 
 import { formatIpv4, type Ipv4 } from '../../net/address.ts';
-import { comparePrefixes, type Prefix, parsePrefix, prefixCovers } from '../../net/prefix.ts';
+import {
+  comparePrefixes,
+  type Prefix,
+  parseInterfaceAddress,
+  parsePrefixOrAddress,
+  prefixCovers,
+  prefixOf,
+} from '../../net/prefix.ts';
+import type { InterfacePeering } from '../discovery.ts';
 import type { Community, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
 import { isDraining } from './annotations.ts';
 import { parseCommunity, poolExportRules } from './filters.ts';
@@ -29,6 +37,8 @@ export interface SettingsResult {
   readonly settings: SpeakerSettings | undefined;
   /** Announce everything as about to go (RFC 8326). */
   readonly drain: boolean;
+  /** Peers to be found on interfaces: see discovery.ts. */
+  readonly interfaces: readonly InterfacePeering[];
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -36,15 +46,15 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
   const nodes = allNodeFacts(resources);
   const self = nodes.get(nodeName);
   if (!self || (self.address4 === undefined && self.address6 === undefined)) {
-    return { settings: undefined, drain: false, problems: [nodeProblem(resources, nodeName)] };
+    return { settings: undefined, drain: false, interfaces: [], problems: [nodeProblem(resources, nodeName)] };
   }
   const common = resources.configurations.get('default')?.spec;
-  const { peers, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
+  const { peers, interfaces, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
   const settings: SpeakerSettings = {
     routerId: routerIdOf(self),
     asn: self.asn,
     ...(self.clusterId === undefined ? {} : { clusterId: self.clusterId }),
-    listen: listenersOf(self, common?.bindMode === 'NodeIP'),
+    listen: listenersOf(self, common?.bindMode === 'NodeIP', interfaces.length > 0),
     peers,
     dynamicPeers: [],
     originate: originated(resources, nodeName),
@@ -57,7 +67,7 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     maxPaths,
     gracefulRestart: { restartTimeSec },
   };
-  return { settings, drain: isDraining(resources.nodes.get(nodeName)), problems };
+  return { settings, drain: isDraining(resources.nodes.get(nodeName)), interfaces, problems };
 }
 
 function nodeProblem(resources: BgpResources, nodeName: string): ConfigProblem {
@@ -80,10 +90,16 @@ export function routerIdOf({ address4, name }: Pick<NodeFacts, 'address4' | 'nam
   return hash === 0 ? 1 : hash;
 }
 
-function listenersOf({ address4, address6, port }: NodeFacts, nodeAddressOnly: boolean): ListenSettings[] {
+function listenersOf(
+  { address4, address6, port }: NodeFacts,
+  nodeAddressOnly: boolean,
+  hasInterfaces: boolean,
+): ListenSettings[] {
   const listeners: ListenSettings[] = [];
   if (address4 !== undefined) listeners.push({ address: nodeAddressOnly ? address4 : 0, port });
-  if (address6 !== undefined) listeners.push({ address: nodeAddressOnly ? address6 : 0n, port });
+  // An interface peer calls from its link-local address.
+  if (address6 !== undefined || hasInterfaces)
+    listeners.push({ address: nodeAddressOnly && address6 !== undefined && !hasInterfaces ? address6 : 0n, port });
   return listeners;
 }
 
@@ -94,7 +110,7 @@ function originated(resources: BgpResources, nodeName: string): OriginatedRoute[
     [...(common?.communities ?? []), ...(own?.communities ?? [])].map((one) => [one.name, one.value]),
   );
   const advertisements = (own?.prefixAdvertisements ?? common?.prefixAdvertisements ?? []).flatMap((one) => {
-    const prefix = parsePrefix(one.cidr);
+    const prefix = networkFrom(one.cidr);
     const texts = (one.communities ?? []).flatMap((text) => (text.includes(':') ? text : (named.get(text) ?? [])));
     return prefix ? [{ prefix, communities: texts.map(parseCommunity) }] : [];
   });
@@ -103,6 +119,12 @@ function originated(resources: BgpResources, nodeName: string): OriginatedRoute[
   return [...resources.blocks]
     .sort(comparePrefixes)
     .map((prefix) => ({ prefix, blackhole: true, communities: communitiesOf(prefix) }));
+}
+
+/** As upstream, host bits may be set, and the length left out. */
+function networkFrom(text: string): Prefix | undefined {
+  const parsed = parsePrefixOrAddress(text) ?? parseInterfaceAddress(text);
+  return parsed && prefixOf(parsed.address, parsed.length);
 }
 
 /** For logs: "64512, router id 10.0.0.1, 3 peers, 2 blocks". */

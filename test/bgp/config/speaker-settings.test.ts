@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { BgpCollector } from '../../../bgp/config/collector.ts';
 import { routerIdOf, type SettingsResult, speakerSettings } from '../../../bgp/config/speaker-settings.ts';
+import { matchesInterface } from '../../../bgp/discovery.ts';
 import type { PeerSettings } from '../../../bgp/settings.ts';
 import { affinityKey, isKind, resourceKey } from '../../../datastore/model/index.ts';
 import { formatAddress, parseIpv4 } from '../../../net/address.ts';
@@ -347,6 +348,23 @@ describe('bgp settings from resources', () => {
       problems.map(({ resource, field }) => [resource, field]),
       [['BGPPeer/wrong', 'metadata.annotations.twill.io/bfd']],
     );
+  });
+
+  it('peers over interfaces that a BGPPeer names', () => {
+    const fabric: Given = ['BGPPeer', 'fabric', { nodeSelector: "rack == '1'" }, {}, { 'twill.io/interface': 'eth*' }];
+    const given = [node('a', '10.0.0.1/24', {}, { rack: '1' }), node('b', '10.0.0.2/24'), fabric];
+    const { interfaces, settings, problems } = speakerSettings(collect('a', given).resources(), 'a');
+    assert.deepEqual(problems, []);
+    const [{ pattern, template } = { pattern: '', template: undefined }] = interfaces;
+    assert.deepEqual(
+      [pattern, template?.name, template?.asn, template?.sourceAddress, template?.families],
+      ['eth*', 'interface:fabric', 0, undefined, ['ipv4-unicast', 'ipv6-unicast']],
+    );
+    assert.deepEqual(settings?.listen.at(-1), { address: 0n, port: 179 });
+    assert.deepEqual(speakerSettings(collect('b', given).resources(), 'b').interfaces, []);
+    assert.equal(matchesInterface('eth*', 'eth0.5'), true);
+    assert.equal(matchesInterface('eth*', 'veth0'), false);
+    assert.equal(matchesInterface('e.0', 'ex0'), false);
   });
 
   it('drains when its Node says so', () => {

@@ -2,16 +2,12 @@
 // answers its control API; killed with -9 it loses nothing, and while it is dead nothing changes.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PeersReport, StatusReport, WhyReport } from '../../../bgp/status.ts';
-import { openStore } from '../../../datastore/etcd.ts';
-import type { KvStore } from '../../../datastore/kv.ts';
-import { affinityKey, isKind, resourceKey } from '../../../datastore/model/index.ts';
-import { callControl } from '../../../runtime/control.ts';
+import { Agent, eventually } from './agent-in-netns.ts';
 import { Bench, quietly, until } from './routers.ts';
-import { prefix } from './speaker-in-netns.ts';
 
 const bird = `
 router id 10.77.0.2;
@@ -27,81 +23,31 @@ protocol bgp twill {
 
 describe('twill-node bgp', () => {
   let bench: Bench;
-  let store: KvStore;
-  const children: ChildProcess[] = [];
+  let agent: Agent;
+  const put = (kind: string, name: string, spec: object): Promise<void> => agent.put(kind, name, spec);
+  const affinity = (block: string, state: string): Promise<void> => agent.affinity(block, state);
+  const ask = <T>(path: string): Promise<T> => agent.ask<T>(path);
+  const peers = (): Promise<PeersReport> => ask<PeersReport>('/v1/peers');
 
   before(async () => {
     bench = new Bench('agent');
-    const endpoint = join(bench.directory, 'datastore.sock');
-    start(
-      undefined,
-      'datastore/embedded/main.ts',
-      '--data-dir',
-      join(bench.directory, 'data'),
-      '--listen',
-      `unix:${endpoint}`,
-    );
-    store = await openStore({ etcdEndpoints: `unix:${endpoint}` });
-    await eventually(async () => {
-      await put('Node', 'n1', { bgp: { ipv4Address: '10.77.0.1/24', asNumber: 64701 } });
-      return true;
-    });
+    agent = await Agent.prepare(bench);
     await put('IPPool', 'pods', { cidr: '10.244.0.0/16' });
     await put('BGPPeer', 'tor', { peerIP: '10.77.0.2', asNumber: 64601 });
     await affinity('10.244.0.0/26', 'confirmed');
     await bench.startBird(bird);
   });
   after(async () => {
-    await store.close();
-    for (const child of children) await bench.stop(child, 'SIGKILL');
+    await agent.close();
     await bench.close();
   });
 
-  const agent = (): ChildProcess =>
-    start(
-      bench.netns,
-      'agent/main.ts',
-      'bgp',
-      '--node-name',
-      'n1',
-      '--run-dir',
-      bench.directory,
-      '--state-dir',
-      bench.directory,
-      '--etcd-endpoints',
-      `unix:${join(bench.directory, 'datastore.sock')}`,
-    );
-
-  function start(netns: string | undefined, script: string, ...words: string[]): ChildProcess {
-    const node = [process.execPath, '--import', 'tsx', script, ...words];
-    const inside = netns === undefined ? node : ['nsenter', `--net=${netns}`, '--', ...node];
-    const [program = '', ...argv] = inside;
-    const child = spawn(program, argv, {
-      stdio: ['ignore', 'ignore', process.env['TWILL_LOG_LEVEL'] ? 'inherit' : 'ignore'],
-    });
-    children.push(child);
-    return child;
-  }
-
-  async function put(kind: string, name: string, spec: object): Promise<void> {
-    if (!isKind(kind)) throw new Error(kind);
-    const value = JSON.stringify({ kind, apiVersion: 'projectcalico.org/v3', metadata: { name }, spec });
-    await write(resourceKey({ kind, name }), value);
-  }
-  const affinity = (block: string, state: string): Promise<void> =>
-    write(affinityKey('n1', prefix(block)), JSON.stringify({ state, deleted: false }));
-  async function write(key: string, value: string): Promise<void> {
-    await store.transact({ compare: [], then: [{ kind: 'put', key, value }] });
-  }
-
-  const ask = <T>(path: string): Promise<T> => callControl(join(bench.directory, 'bgp.sock'), path) as Promise<T>;
-  const peers = (): Promise<PeersReport> => ask<PeersReport>('/v1/peers');
   const ourRoutes = (): string => bench.ip(bench.us, 'route', 'show', 'proto', '81');
   const theirRoute = (block: string): string => bench.ip(bench.them, 'route', 'show', block);
   const isUp = async (): Promise<boolean> => (await peers()).peers.every(({ state }) => state === 'Established');
 
   it('makes sessions and routes of resources, follows changes, and says why', async () => {
-    agent();
+    agent.start();
     await eventually(isUp);
     await until(() => theirRoute('10.244.0.0/26').includes('via 10.77.0.1') && ourRoutes().includes('192.0.2.0/24'));
     assert.match(ourRoutes(), /blackhole 10\.244\.0\.0\/26/);
@@ -127,7 +73,7 @@ describe('twill-node bgp', () => {
   });
 
   it('killed with -9 and started again, loses no route on either side', async () => {
-    const [running] = children.slice(-1);
+    const [running] = agent.children.slice(-1);
     const before = ourRoutes();
     const seen = new Set<string>();
     const timer = setInterval(() => seen.add(`${ourRoutes()} | ${theirRoute('10.244.0.0/26')}`), 20);
@@ -135,7 +81,7 @@ describe('twill-node bgp', () => {
     await until(() =>
       /Connect|Active|Idle|Passive|start/.test(quietly(() => bench.birdc('show', 'protocols', 'twill'))),
     );
-    agent();
+    agent.start();
     await eventually(isUp);
     await new Promise((resolve) => setTimeout(resolve, 1500));
     clearInterval(timer);
@@ -153,7 +99,7 @@ describe('twill-node bgp', () => {
         env: {
           ...process.env,
           TWILL_RUN_DIR: bench.directory,
-          ETCD_ENDPOINTS: `unix:${join(bench.directory, 'datastore.sock')}`,
+          ETCD_ENDPOINTS: agent.endpoint,
         },
       });
     assert.match(twillctl('bgp', 'peers'), /global:tor:10\.77\.0\.2 +10\.77\.0\.2 +64601 +Established/);
@@ -185,7 +131,7 @@ describe('twill-node bgp', () => {
   });
 
   it('ended by SIGTERM, leaves its routes and says nothing to its peers', async () => {
-    const [running] = children.slice(-1);
+    const [running] = agent.children.slice(-1);
     const before = ourRoutes();
     const gone = new Promise<number | null>((resolve) => running?.once('exit', (code) => resolve(code)));
     running?.kill('SIGTERM');
@@ -194,17 +140,3 @@ describe('twill-node bgp', () => {
     assert.match(theirRoute('10.244.0.0/26'), /via 10\.77\.0\.1/);
   });
 });
-
-async function eventually(condition: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  let last: unknown;
-  while (Date.now() < deadline) {
-    try {
-      if (await condition()) return;
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.fail(`not within ${timeoutMs} ms: ${condition} ${String(last ?? '')}`);
-}
