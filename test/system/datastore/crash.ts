@@ -39,7 +39,9 @@ export async function crashAgainAndAgain(
   mkdirSync(directory);
   let [step, tornEnds] = [0, 0];
   for (let round = 1; round <= rounds; round++) {
-    const acknowledged = await runAndKill(worker, directory, 40 + random.below(160));
+    // Mostly in the middle of its work, now and then while it starts and recovers.
+    const moment = { fromFirstStep: random.next() < 0.9, afterMs: random.below(100) };
+    const acknowledged = await runAndKill(worker, directory, moment);
     const found = inspect(directory);
     tornEnds += found.torn ? 1 : 0;
     const name = `seed ${seed}, round ${round}`;
@@ -54,17 +56,26 @@ export async function crashAgainAndAgain(
 }
 
 /** The last step that was acknowledged before the process was killed, -1 for none. */
-function runAndKill(worker: string, directory: string, afterMs: number): Promise<number> {
+function runAndKill(
+  worker: string,
+  directory: string,
+  { fromFirstStep, afterMs }: { readonly fromFirstStep: boolean; readonly afterMs: number },
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [worker, directory], { stdio: ['ignore', 'pipe', 'pipe'] });
     let [output, errors] = ['', ''];
+    let timer: NodeJS.Timeout | undefined;
+    const killLater = (): void => {
+      timer ??= setTimeout(() => child.kill('SIGKILL'), afterMs);
+    };
+    if (!fromFirstStep) killLater();
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      killLater();
       output = output.slice(-200) + chunk;
     });
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       errors += chunk;
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
     child.on('close', (_code, signal) => {
       clearTimeout(timer);
       if (signal !== 'SIGKILL') reject(new Error(`the engine ended by itself: ${errors}`));
