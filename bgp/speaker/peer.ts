@@ -129,10 +129,6 @@ export class Peer {
     return this.#attachment?.line.connection.queuedBytes ?? 0;
   }
 
-  get about(): Source | undefined {
-    return this.#about;
-  }
-
   /** Families of the session, all of which the peer has sent completely. */
   get isComplete(): boolean {
     const { negotiated, endOfRibReceived } = this.#attachment ?? {};
