@@ -1,17 +1,8 @@
-// Millions of mutated messages against the decoders and the RIB: nothing throws, sessions end only where they must, and
-// what the RIB passes on is well formed. `npm run fuzz [-- <messages> [<seed>]]`; the seed is printed.
+// Mutated messages against the decoders and the RIB: nothing throws, and what the RIB passes on is well formed (TestPeer
+// refuses anything else). fuzz.test.ts runs some of it, `npm run fuzz [-- <messages> [<seed>]]` ten million.
 
 import { decodeMessage, encodeMessage } from '../../bgp/wire/codec.ts';
 import { attributes, Lab, OWN_AS, prefix, update } from './rib/harness.ts';
-
-const [count = '10000000', seedText = String(Date.now() % 2 ** 31)] = process.argv.slice(2);
-let state = Number(seedText);
-console.log(`seed ${seedText}, ${count} messages`);
-
-const random = (below: number): number => {
-  state = (Math.imul(state, 1664525) + 1013904223) | 0;
-  return Math.floor(((state >>> 0) / 2 ** 32) * below);
-};
 
 const seeds = [
   encodeMessage(update({ attributes: attributes(), nlri: [{ prefix: prefix('10.0.0.0/8') }] })),
@@ -69,8 +60,18 @@ const seeds = [
   encodeMessage({ kind: 'notification', code: 6, subcode: 2, data: Uint8Array.of(2, 65, 66) }),
 ];
 
+type Random = (below: number) => number;
+
+function randomFrom(seed: number): Random {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return Math.floor(((state >>> 0) / 2 ** 32) * below);
+  };
+}
+
 /** A few octets changed, cut, doubled or inserted; the header's length mostly kept true. */
-function mutate(bytes: Uint8Array): Uint8Array {
+function mutate(bytes: Uint8Array, random: Random): Uint8Array {
   let out = bytes.slice();
   for (let i = 1 + random(4); i > 0; i--) {
     const at = 19 + random(Math.max(1, out.length - 19));
@@ -88,29 +89,44 @@ function mutate(bytes: Uint8Array): Uint8Array {
 }
 
 const families = ['ipv4-unicast', 'ipv6-unicast'] as const;
-let lab = new Lab();
-let peers = [64601, OWN_AS, 64602].map((asn) => lab.peer({ asn, families, client: asn === OWN_AS }));
-let refused = 0;
-let withdrawn = 0;
-const total = Number(count);
-for (let i = 0; i < total; i++) {
-  const bytes = mutate(seeds[random(seeds.length)] ?? new Uint8Array(19));
-  try {
-    const result = decodeMessage(bytes);
-    if (result.kind === 'refused') refused++;
-    else {
-      if (result.treatAsWithdraw) withdrawn++;
-      if (result.message.kind === 'update') peers[random(2)]?.sendBytes(bytes.subarray(19));
-    }
-    if (i % 16 === 0) lab.rib.flush();
-  } catch (error) {
-    console.error(`message ${i}: ${Buffer.from(bytes).toString('hex')}`);
-    throw error;
-  }
-  if (i % 100_000 === 99_999) {
-    lab = new Lab();
-    peers = [64601, OWN_AS, 64602].map((asn) => lab.peer({ asn, families, client: asn === OWN_AS }));
-    if (i % 1_000_000 === 999_999) console.log(`${i + 1} messages`);
-  }
+
+function newLab() {
+  const lab = new Lab();
+  const peers = [64601, OWN_AS, 64602].map((asn) => lab.peer({ asn, families, client: asn === OWN_AS }));
+  return { lab, peers };
 }
-console.log(`done: ${refused} refused, ${withdrawn} treated as withdrawals, nothing thrown`);
+
+export interface FuzzResult {
+  readonly refused: number;
+  readonly treatedAsWithdraw: number;
+}
+
+/** Throws with the message in hex when anything throws. */
+export function fuzz(count: number, seed: number, onProgress: (done: number) => void = () => {}): FuzzResult {
+  const random = randomFrom(seed);
+  let { lab, peers } = newLab();
+  let refused = 0;
+  let treatedAsWithdraw = 0;
+  for (let i = 1; i <= count; i++) {
+    const bytes = mutate(seeds[random(seeds.length)] ?? new Uint8Array(19), random);
+    try {
+      const result = decodeMessage(bytes);
+      if (result.kind === 'refused') refused++;
+      else if (result.message.kind === 'update') peers[random(2)]?.sendBytes(bytes.subarray(19));
+      if (result.kind === 'message' && result.treatAsWithdraw) treatedAsWithdraw++;
+      if (i % 16 === 0) lab.rib.flush();
+    } catch (error) {
+      throw new Error(`message ${i} of seed ${seed}: ${Buffer.from(bytes).toString('hex')}`, { cause: error });
+    }
+    if (i % 100_000 === 0) ({ lab, peers } = newLab());
+    if (i % 1_000_000 === 0) onProgress(i);
+  }
+  return { refused, treatedAsWithdraw };
+}
+
+if (process.argv[1]?.endsWith('fuzz.ts')) {
+  const [count = '10000000', seed = String(Date.now() % 2 ** 31)] = process.argv.slice(2);
+  console.log(`seed ${seed}, ${count} messages`);
+  const result = fuzz(Number(count), Number(seed), (done) => console.log(`${done} messages`));
+  console.log(`done: ${result.refused} refused, ${result.treatedAsWithdraw} treated as withdrawals, nothing thrown`);
+}

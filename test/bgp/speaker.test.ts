@@ -275,3 +275,40 @@ describe('a peer that takes nothing', () => {
     assert.ok(world.run(world.now + 600_000, () => /took nothing/.test(one.peers()[0]?.lastError?.text ?? '')));
   });
 });
+
+describe('a week', () => {
+  it('of faults ends with everybody agreeing', () => {
+    const world = new World(31);
+    const { speakers, settings } = ring(
+      world,
+      4,
+      { holdTimeSec: 90, gracefulRestart: true },
+      { gracefulRestart: { restartTimeSec: 60 } },
+    );
+    const end = 7 * 24 * 3600 * 1000;
+    while (world.now < end) {
+      const i = Math.floor(world.random() * 4);
+      const [a, b] = [address(i + 1), address(((i + 1) % 4) + 1)];
+      if (world.random() < 0.1) restart(world, speakers, settings, i);
+      else world.cut(a, b);
+      world.run(world.now + world.random() * 240_000);
+      world.mend(a, b);
+      world.run(world.now + world.random() * 1_200_000);
+    }
+    const whole = (): boolean => speakers.every((one) => isUp(one) && bestRoutes(one).length === 8);
+    assert.ok(world.run(world.now + 600_000, whole), describeState(speakers));
+    const stale = speakers.flatMap((one) => one.routes({ view: 'received' }).routes.filter((route) => route.stale));
+    assert.deepEqual(stale, []);
+  }).timeout(60_000);
+});
+
+/** As kill -9 does: without a word, and back a moment later. */
+function restart(world: World, speakers: Speaker[], settings: readonly SpeakerSettings[], i: number): void {
+  const config = settings[i];
+  if (!config) return;
+  void speakers[i]?.close({ abandon: true });
+  world.run(world.now + world.random() * 20_000);
+  const again = speakerIn(world, address(i + 1));
+  again.configure(config);
+  speakers[i] = again;
+}
