@@ -17,7 +17,7 @@ import {
   type Revision,
   type Transaction,
 } from './kv.ts';
-import { mirrorsOf } from './mirrors.ts';
+import { affinitiesPrefix, blockAffinityFrom, ipamConfigurationInForce, mirrorsOf } from './mirrors.ts';
 import { changedImmutableFields } from './model/immutable.ts';
 import {
   type CheckResult,
@@ -28,6 +28,7 @@ import {
   encodeResource,
   type Fault,
   idOf,
+  isOfKind,
   type Kind,
   keyOf,
   type Metadata,
@@ -105,9 +106,15 @@ export class Resources {
 
   /** As get, but undefined when the resource does not exist. */
   async find<K extends Kind>(kind: K, name: string, namespace?: string): Promise<ResourceOf<K> | undefined> {
+    if (kind === 'BlockAffinity') {
+      return (await this.list(kind)).resources.find(({ metadata }) => metadata.name === name);
+    }
     const id = idFor(kind, name, namespace);
     const entry = await this.store.get(resourceKey(id));
-    return entry && resourceIn(decodeResource(kind, entry), id);
+    const found = entry && resourceIn(decodeResource(kind, entry), id);
+    if (kind !== 'IPAMConfiguration' || name !== 'default') return found;
+    const stored = asOf('IPAMConfiguration', found);
+    return asOf(kind, await ipamConfigurationInForce(this.store, stored));
   }
 
   /** All resources of a kind (and namespace) at one revision. */
@@ -125,8 +132,15 @@ export class Resources {
 
   /** The same page by page, in bounded memory, all of one revision: `at`, or that of the first page. */
   async *pages<K extends Kind>(kind: K, namespace?: string, at?: Revision): AsyncGenerator<ResourceList<K>> {
-    for await (const { entries, revision } of pagesOf(this.store, resourcePrefix(kind, namespace), { revision: at })) {
-      yield { ...decodeAll(kind, entries), revision };
+    const prefix = kind === 'BlockAffinity' ? affinitiesPrefix : resourcePrefix(kind, namespace);
+    for await (const { entries, revision } of pagesOf(this.store, prefix, { revision: at })) {
+      if (kind !== 'BlockAffinity') yield { ...decodeAll(kind, entries), revision };
+      else
+        yield {
+          resources: entries.flatMap((entry) => asOf(kind, blockAffinityFrom(entry)) ?? []),
+          invalid: [],
+          revision,
+        };
     }
   }
 
@@ -314,6 +328,10 @@ const writing = <K extends Kind>(resource: ResourceOf<K>, compare: Compare): Pre
   compare,
   operation: { kind: 'put', key: compare.key, value: encodeResource(resource) },
 });
+
+/** The same resource, when it is of this kind. */
+const asOf = <K extends Kind>(kind: K, resource: Resource | undefined): ResourceOf<K> | undefined =>
+  resource && isOfKind(kind, resource) ? resource : undefined;
 
 function resourceIn<K extends Kind>(decoded: CheckResult<ResourceOf<K>>, id: ResourceId): ResourceOf<K> {
   if (decoded.kind === 'invalid') throw new InvalidError(id, decoded.faults);

@@ -84,7 +84,7 @@ function parseJson(text: string): unknown {
 
 function narrow<K extends Kind>(kind: K, result: CheckResult): CheckResult<ResourceOf<K>> {
   if (result.kind === 'invalid') return result;
-  if (isOf(kind, result.resource)) return { kind: 'valid', resource: result.resource };
+  if (isOfKind(kind, result.resource)) return { kind: 'valid', resource: result.resource };
   const fault = {
     path: 'kind',
     value: result.resource.kind,
@@ -94,7 +94,8 @@ function narrow<K extends Kind>(kind: K, result: CheckResult): CheckResult<Resou
   return { kind: 'invalid', faults: [fault], given: result.resource };
 }
 
-const isOf = <K extends Kind>(kind: K, resource: Resource): resource is ResourceOf<K> => resource.kind === kind;
+export const isOfKind = <K extends Kind>(kind: K, resource: Resource): resource is ResourceOf<K> =>
+  resource.kind === kind;
 
 function checkAny(given: unknown, origin: Origin): CheckResult {
   const faults: Fault[] = [];

@@ -62,6 +62,17 @@ describe('twillctl ipam', () => {
     assert.match((await cli.run('ipam show --show-configuration')).out, /StrictAffinity +\| false/);
   });
 
+  it('shows affinities as resources', async () => {
+    const { cli } = await filled();
+    const { out } = await cli.run('get blockaffinities -o wide');
+    assert.match(
+      out,
+      /^NAME +CIDR +NODE +STATE +TYPE\nnode-1-10-0-0-\d+-28 +10\.0\.0\.\d+\/28 +node-1 +confirmed +host\n/,
+    );
+    const [, name = ''] = /^(node-1-\S+)/m.exec(out) ?? [];
+    assert.match((await cli.run(`get blockaffinity ${name} -o yaml`)).out, /state: confirmed/);
+  });
+
   it('finds addresses that nobody uses, and gives them back by report', async () => {
     const { cli } = await filled();
     const directory = mkdtempSync(join(tmpdir(), 'twill-ipam-'));
