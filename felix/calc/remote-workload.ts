@@ -17,7 +17,7 @@ export function readRemoteWorkload(
   if (given?.['kind'] !== 'WorkloadEndpoint' || given['apiVersion'] !== 'projectcalico.org/v3') return undefined;
   const { metadata, spec } = given;
   if (!isObject(metadata) || !isObject(spec)) return undefined;
-  const { node, orchestrator, serviceAccountName, ipNetworks = [], profiles = [], ports = [] } = spec;
+  const { node, orchestrator, serviceAccountName, pod, workload, ipNetworks = [], profiles = [], ports = [] } = spec;
   const { labels = {} } = metadata;
   if (typeof node !== 'string' || isLocal(id, node)) return undefined;
   if (typeof orchestrator !== 'string' || !isOptionalText(serviceAccountName)) return undefined;
@@ -26,7 +26,17 @@ export function readRemoteWorkload(
     kind: 'WorkloadEndpoint',
     apiVersion: 'projectcalico.org/v3',
     metadata: { name: id.name, namespace: id.namespace ?? '', labels },
-    spec: { node, orchestrator, ...(serviceAccountName && { serviceAccountName }), ipNetworks, profiles, ports },
+    spec: {
+      node,
+      orchestrator,
+      ...(serviceAccountName && { serviceAccountName }),
+      // What people call it: explain/ looks for endpoints by name.
+      ...(typeof pod === 'string' && { pod }),
+      ...(typeof workload === 'string' && { workload }),
+      ipNetworks,
+      profiles,
+      ports,
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 // IP sets as kernel sets: single addresses in hash sets, prefixes in interval sets, named ports as address . protocol .
-// port; each for the two families. A kernel set exists from the first member of its kind until the IP set goes.
+// port; each for the two families. A kernel set exists while there is a member of its kind.
 
 import { familyOf, formatAddress, widthOf } from '../../net/address.ts';
 import { familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
@@ -115,6 +115,18 @@ export class IpSets {
       } else this.ruleset.putElement(ipSetName(id, part), memberKey(member));
     }
     for (const family of dirtyFamilies) this.renderPrefixes(id, state, family);
+    this.dropEmptyParts(id, state, changed);
+  }
+
+  /** What is in the kernel depends on the members there are, not on those there were. */
+  private dropEmptyParts(id: IpSetId, state: IpSetState, changed: Set<IpSetId>): void {
+    for (const part of state.parts) {
+      const name = ipSetName(id, part);
+      if (this.ruleset.elementsOf(name).size > 0) continue;
+      this.ruleset.deleteSet(name);
+      state.parts.delete(part);
+      changed.add(id);
+    }
   }
 
   private renderPrefixes(id: IpSetId, state: IpSetState, family: 4 | 6): void {

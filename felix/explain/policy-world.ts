@@ -78,7 +78,6 @@ export class PolicyWorld {
   readonly #policies: { readonly policy: AnyPolicy; readonly place: PlacedPolicy }[] = [];
   readonly #sources: LabelledSource[] = [];
   readonly #tiers = new Set<string>();
-  readonly #faults = new Map<string, readonly Fault[]>();
   readonly #extra: RawUpdate[] = [];
   readonly #focus = new Set<string>();
   #graph: CalcGraph | undefined;
@@ -87,10 +86,9 @@ export class PolicyWorld {
   constructor(entries: readonly RawUpdate[]) {
     this.#entries = entries;
     for (const entry of entries) {
-      // All as local: endpoints of other nodes would come without their names.
-      const decoded = decode(entry, () => true);
+      // The short way in for endpoints: there may be a quarter of a million.
+      const decoded = decode(entry, () => false);
       if (decoded?.resource) this.#take(decoded.resource);
-      if (decoded && decoded.faults.length > 0) this.#faults.set(entry.key, decoded.faults);
     }
   }
 
@@ -148,9 +146,14 @@ export class PolicyWorld {
     return this.#tiers;
   }
 
-  /** Resources that are not valid, by key. */
+  /** Resources that are not valid, by key: each is read completely for this. */
   get faults(): ReadonlyMap<string, readonly Fault[]> {
-    return this.#faults;
+    const found = new Map<string, readonly Fault[]>();
+    for (const entry of this.#entries) {
+      const faults = decode(entry, () => true)?.faults ?? [];
+      if (faults.length > 0) found.set(entry.key, faults);
+    }
+    return found;
   }
 
   get profiles(): ReadonlyMap<string, Profile> {

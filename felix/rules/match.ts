@@ -10,7 +10,7 @@ import { addressRangeKey, numberRangeKey } from '../nft/objects.ts';
 import { ipSetName, type SetPart } from './names.ts';
 import { type AddressRange, mergePorts, mergePrefixes } from './ranges.ts';
 
-/** Which kernel sets an IP set has. Parts appear with their first member. */
+/** Which kernel sets an IP set has: those that have members. */
 export type SetParts = (id: IpSetId) => ReadonlySet<SetPart>;
 
 /** A product of intervals; a dimension that is absent matches anything. The lists are merged. */
