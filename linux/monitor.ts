@@ -15,7 +15,8 @@ import { type InterfaceAddress, RTM_DELADDR, RTM_NEWADDR, readAddress } from './
 import { type Link, RTM_DELLINK, RTM_NEWLINK, readLink } from './netlink/link.ts';
 import { type NetlinkMessage, parseMessages } from './netlink/message.ts';
 import { type NftChange, NftChangeReader } from './netlink/nftables-event.ts';
-import { type Route, RTM_DELROUTE, RTM_NEWROUTE, readRoute } from './netlink/route.ts';
+import { type Route, RTM_DELROUTE, RTM_NEWROUTE } from './netlink/route.ts';
+import { readRoute } from './netlink/route-message.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink/socket.ts';
 import { insideNetns, type NetnsRef } from './netns.ts';
 import { netlinkAddress } from './sockaddr.ts';

@@ -11,7 +11,8 @@ import { dumpAddresses, type InterfaceAddress, readAddress } from './address.ts'
 import { dumpLinks, getLink, type Link, readLink } from './link.ts';
 import type { NetlinkMessage } from './message.ts';
 import { dumpNeighbours, type Neighbour, readNeighbour } from './neighbour.ts';
-import { dumpRoutes, lookUpRoute, type Route, type RouteFilter, readRoute, readRouteInterface } from './route.ts';
+import { dumpRoutes, lookUpRoute, type Route, type RouteFilter } from './route.ts';
+import { readRoute, readRouteInterface } from './route-message.ts';
 import { dumpRules, type RoutingRule, readRule } from './rule.ts';
 import { type NetlinkFailure, type NetlinkRequest, NetlinkSocket } from './socket.ts';
 

@@ -7,7 +7,8 @@ import { changeLink, createVeth, parseMac, readLink } from '../../linux/netlink/
 import { AttributeCursor, MessageWriter, parseMessages } from '../../linux/netlink/message.ts';
 import { readNeighbour, setNeighbour } from '../../linux/netlink/neighbour.ts';
 import { NftChangeReader } from '../../linux/netlink/nftables-event.ts';
-import { addRoute, deleteRoute, type Route, readRoute } from '../../linux/netlink/route.ts';
+import { addRoute, deleteRoute, type Route } from '../../linux/netlink/route.ts';
+import { readRoute } from '../../linux/netlink/route-message.ts';
 import { addRule, readRule } from '../../linux/netlink/rule.ts';
 import { type NetlinkRequest, parseError } from '../../linux/netlink/socket.ts';
 import { type Address, parseAddress } from '../../net/address.ts';
