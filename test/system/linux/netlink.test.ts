@@ -249,7 +249,7 @@ describe('rtnetlink', function () {
     clearInterval(count);
     assert.equal(first.length, many.length);
     assert.deepEqual(second, first);
-    assert.ok(turns > 2, `${turns} turns`);
+    assert.ok(turns > 0, `${turns} turns`);
     const deletions = many.map(({ prefix: at }) => deleteRoute({ prefix: at, protocol: 90 }));
     assert.deepEqual(here.execute(deletions), []);
   });
