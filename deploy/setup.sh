@@ -181,7 +181,7 @@ modules_are_current() {
   # Newer by date need not mean different: a checkout touches files.
   node tools/modules-current.mjs && touch node_modules/.package-lock.json
 }
-modules_are_current || run 'npm ci' npm ci --include=dev --no-audit --no-fund ||
+modules_are_current || run 'npm ci' npm ci --include=dev --no-audit --no-fund --loglevel=error ||
   fail "npm could not install the packages of package-lock.json (see above)"
 
 build_is_current() {
