@@ -7,7 +7,7 @@
 // One timer is armed for the earliest deadline of all sessions. speaker/ has the parts: peer.ts, fib-sync.ts, report.ts.
 
 import { type Address, formatAddress, type Ipv4 } from '../net/address.ts';
-import { type Prefix, prefixContains } from '../net/prefix.ts';
+import { formatPrefix, type Prefix, prefixContains } from '../net/prefix.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
 import type { Clock, Connection, FailureDetector, Fib, Listener, Millis, Transport } from './edges.ts';
@@ -325,12 +325,14 @@ export class Speaker implements PeerHost {
   }
 
   routes(query: report.RoutesQuery): RoutesReport {
-    return report.routesReport(query, this.rib, this.#peers);
+    if (!this.#rib) return { view: query.view, routes: [], more: false };
+    return report.routesReport(query, this.#rib, this.#peers);
   }
 
   /** Every path of a prefix with the step that decided, and whom it is sent to. */
   why(prefix: Prefix): WhyReport {
-    return report.whyReport(prefix, this.rib, this.#peers, this.#fib);
+    if (!this.#rib) return { prefix: formatPrefix(prefix), paths: [], fib: 'not configured yet', advertised: [] };
+    return report.whyReport(prefix, this.#rib, this.#peers, this.#fib);
   }
 
   fibReport(): StatusReport['fib'] {

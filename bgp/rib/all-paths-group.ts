@@ -85,7 +85,7 @@ export class AllPathsGroup extends UpdateGroup {
   #noteWithdrawal(prefix: number, path: number, set: number): void {
     this.#sets[path] = 0;
     this.#announcedFor[path] = 0;
-    this.count--;
+    this.recount(set, 0);
     this.#withdrawals.put(this.exporter.sourceOf(set) + 1, this.#entry(prefix, path));
   }
 
@@ -95,8 +95,8 @@ export class AllPathsGroup extends UpdateGroup {
       const set = this.#outgoing(prefix, path);
       const before = this.#sets[path] ?? 0;
       if (set === 0 || set === before) continue;
+      this.recount(before, set);
       if (before === 0) {
-        this.count++;
         this.#next[path] = this.#heads[prefix] ?? 0;
         this.#heads[prefix] = path;
         this.#announcedFor[path] = prefix;
@@ -187,12 +187,6 @@ export class AllPathsGroup extends UpdateGroup {
 
   protected isAnnounced(route: number): boolean {
     return this.#announced(Math.floor(route / IDENTIFIER_RANGE), route % IDENTIFIER_RANGE) !== 0;
-  }
-
-  countFor(source: number): number {
-    let own = 0;
-    for (const set of this.#sets) if (set !== 0 && this.exporter.sourceOf(set) === source) own++;
-    return this.count - own;
   }
 
   protected markAnnounced(inUse: Uint8Array): void {

@@ -35,14 +35,13 @@ export class BestPathGroup extends UpdateGroup {
   #note(prefix: number, before: number, after: number): void {
     this.#entries.push(prefix);
     const entry = this.#entries.length;
+    this.recount(before, after);
     if (after === 0) {
-      this.count--;
       this.#withdrawals.put(this.exporter.sourceOf(before) + 1, entry);
       return;
     }
     this.#announcements.put(after, entry);
-    if (before === 0) this.count++;
-    else this.#noteOwner(entry, before, after);
+    if (before !== 0) this.#noteOwner(entry, before, after);
   }
 
   /** The new route's source had the old one from us, if that was another's: it alone must be told that it is gone. */
@@ -116,12 +115,6 @@ export class BestPathGroup extends UpdateGroup {
 
   protected isAnnounced(route: number): boolean {
     return this.hasAnnounced(route);
-  }
-
-  countFor(source: number): number {
-    let own = 0;
-    for (const attributes of this.#adjOut) if (attributes !== 0 && this.exporter.sourceOf(attributes) === source) own++;
-    return this.count - own;
   }
 
   protected markAnnounced(inUse: Uint8Array): void {

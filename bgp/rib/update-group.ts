@@ -67,6 +67,8 @@ export abstract class UpdateGroup {
   protected readonly ids = new IdList();
   protected readonly identifiers = new IdList();
   readonly #members = new Map<number, Member>();
+  /** By source: how many of the routes announced are its own. */
+  #countBySource: Uint32Array = new Uint32Array(16);
 
   constructor(treatment: Treatment, exporter: RouteExporter, prefixes: PrefixTable) {
     this.treatment = treatment;
@@ -90,8 +92,26 @@ export abstract class UpdateGroup {
   /** The routes that a member has been sent or will be, as the group numbers them. */
   abstract routesTo(source: number): Set<number>;
   protected abstract isAnnounced(route: number): boolean;
-  abstract countFor(source: number): number;
   protected abstract markAnnounced(inUse: Uint8Array): void;
+
+  /** Routes that a member is announced. */
+  countFor(source: number): number {
+    return this.count - (this.#countBySource[source] ?? 0);
+  }
+
+  /** Notes that one route's announced set is another now; 0: none. */
+  protected recount(before: number, after: number): void {
+    if (before !== 0) {
+      this.count--;
+      const source = this.exporter.sourceOf(before);
+      this.#countBySource[source] = (this.#countBySource[source] ?? 0) - 1;
+    }
+    if (after === 0) return;
+    this.count++;
+    const source = this.exporter.sourceOf(after);
+    if (source >= this.#countBySource.length) this.#countBySource = grow32(this.#countBySource, source + 1);
+    this.#countBySource[source] = (this.#countBySource[source] ?? 0) + 1;
+  }
 
   get members(): ReadonlyMap<number, Member> {
     return this.#members;

@@ -224,6 +224,7 @@ function compare(lab: Lab, twins: readonly Twin[], where: string): void {
       .map(([text, path]) => `${text} ${pathText(path.attributes, 0)}`);
     const held = [...peer.table].map(([key, held]) => `${key.split(' ')[0]} ${pathText(held, external ? 1 : 0)}`);
     assert.deepEqual(held.sort(), expected.sort(), where);
+    assert.equal(peer.groups[0]?.countFor(peer.source), expected.length, where);
   }
   assert.equal(lab.rib.family('ipv4-unicast').count, best.size, where);
 }
