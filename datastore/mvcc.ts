@@ -107,7 +107,9 @@ export type MvccErrorCode =
   | 'empty-key'
   | 'key-not-found'
   | 'lease-not-found'
-  | 'lease-exists';
+  | 'lease-exists'
+  /** The server around it has no room for more. */
+  | 'no-space';
 
 /** The request was refused and nothing has changed. */
 export class MvccError extends Error {

@@ -187,6 +187,7 @@ const refusals: Readonly<Record<MvccErrorCode, readonly [code: status, message: 
   'empty-key': [status.INVALID_ARGUMENT, 'etcdserver: key is not provided'],
   'key-not-found': [status.INVALID_ARGUMENT, 'etcdserver: key not found'],
   'lease-not-found': [status.NOT_FOUND, 'etcdserver: requested lease not found'],
+  'no-space': [status.RESOURCE_EXHAUSTED, 'etcdserver: mvcc: database space exceeded'],
   'lease-exists': [status.FAILED_PRECONDITION, 'etcdserver: lease already exists'],
 };
 

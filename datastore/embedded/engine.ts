@@ -15,7 +15,7 @@ import {
   type RangeOptions,
   type RangeResult,
 } from '../mvcc.ts';
-import { listFiles, logPath, snapshotPath } from './files.ts';
+import { listFiles, logPath, snapshotPath, temporarySnapshotPath } from './files.ts';
 import { newId } from './id.ts';
 import { Journal } from './journal.ts';
 import { recover } from './recovery.ts';
@@ -28,12 +28,19 @@ export interface EngineSettings {
   readonly now: () => number;
   /** The disk failed: end the process. */
   readonly onFailure: (error: Error) => void;
+  /** A snapshot could not be written; it is tried again a minute later, and the logs grow meanwhile. */
+  readonly onSnapshotFailure?: (error: Error) => void;
   readonly history: HistoryLimits;
+  /** Bytes that the file system still has for us. Below RESERVED_BYTES only deletions and compactions are taken. */
+  readonly freeBytes?: () => number;
   /** A snapshot is due when the logs have grown past this, and past the size of the data. */
   readonly snapshotBytes?: number;
 }
 
 const SNAPSHOT_BYTES = 64 * 1024 * 1024;
+const SNAPSHOT_RETRY_MS = 60_000;
+/** Left for deleting, compacting and the snapshot that makes room again; a full disk would end the process. */
+export const RESERVED_BYTES = 64 * 1024 * 1024;
 
 export class Engine {
   readonly mvcc: Mvcc;
@@ -49,6 +56,8 @@ export class Engine {
   readonly #written: { readonly sequence: number; readonly revision: number }[] = [];
   #durableRevision: number;
   #snapshotting = false;
+  #noSnapshotBeforeMs = Number.NEGATIVE_INFINITY;
+  #full = false;
   #idle: (() => void)[] = [];
 
   constructor(settings: EngineSettings) {
@@ -78,6 +87,9 @@ export class Engine {
 
   /** Throws MvccError at once when refused; resolves when durable. */
   async execute(transaction: MvccTransaction): Promise<Outcome> {
+    if (this.#full && adds(transaction)) {
+      throw new MvccError('no-space', 'the file system is nearly full: delete keys, or make room');
+    }
     const outcome = this.mvcc.execute(transaction);
     this.#record(outcome);
     await this.#durable();
@@ -130,6 +142,12 @@ export class Engine {
     for (const id of this.mvcc.leases.expired(now)) void this.revokeLease(id);
     const revision = this.#retention.compactTo(this.mvcc, now);
     if (revision !== undefined) void this.compact(revision);
+    this.#full = (this.#settings.freeBytes?.() ?? Number.POSITIVE_INFINITY) < RESERVED_BYTES;
+  }
+
+  /** True while writes are refused because the file system is nearly full. */
+  get full(): boolean {
+    return this.#full;
   }
 
   /** Called after each batch that reached the disk; returns what ends that. */
@@ -189,6 +207,7 @@ export class Engine {
   #snapshotIfDue(): void {
     const limit = Math.max(this.#settings.snapshotBytes ?? SNAPSHOT_BYTES, this.mvcc.size);
     if (this.#snapshotting || this.#journal.bytesSinceSnapshot < limit) return;
+    if (this.#settings.now() < this.#noSnapshotBeforeMs) return;
     this.#snapshotting = true;
     let captured: Capture | undefined;
     this.#journal.rotate({
@@ -202,7 +221,7 @@ export class Engine {
   }
 
   async #snapshot(number: number, captured: Capture): Promise<void> {
-    const { directory, onFailure } = this.#settings;
+    const { directory, now, onSnapshotFailure } = this.#settings;
     try {
       await writeSnapshot(directory, number, captured);
       this.#journal.snapshotTaken(number);
@@ -210,10 +229,19 @@ export class Engine {
       for (const old of snapshots) if (old < number) rmSync(snapshotPath(directory, old));
       for (const old of logs) if (old < number) rmSync(logPath(directory, old));
     } catch (error) {
-      onFailure(error instanceof Error ? error : new Error(String(error)));
+      // Nothing is lost: the previous snapshot and all logs since are there. Most likely there is no room.
+      rmSync(temporarySnapshotPath(directory), { force: true, recursive: true });
+      this.#noSnapshotBeforeMs = now() + SNAPSHOT_RETRY_MS;
+      onSnapshotFailure?.(error instanceof Error ? error : new Error(String(error)));
     } finally {
       this.#snapshotting = false;
       for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
+}
+
+function adds({ success, failure }: MvccTransaction): boolean {
+  return [...success, ...failure].some(
+    (operation) => operation.kind === 'put' || (operation.kind === 'transaction' && adds(operation.transaction)),
+  );
 }

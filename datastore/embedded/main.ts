@@ -1,5 +1,6 @@
 // twill-datastore: the embedded store, serving the etcd v3 API from one local directory.
 
+import { statfsSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { createLogger, type LogLevel } from '../../runtime/log.ts';
 import { logLevelOption } from '../../runtime/log-option.ts';
@@ -116,6 +117,11 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
   const engine = new Engine({
     directory: settings.dataDir,
     now: () => performance.now(),
+    onSnapshotFailure: (error) => log.warn({ error: error.message }, 'a snapshot could not be written'),
+    freeBytes: () => {
+      const { bavail, bsize } = statfsSync(settings.dataDir);
+      return bavail * bsize;
+    },
     history: { ageMs: settings.historyMinutes * 60_000, bytes: settings.historyMib * 1024 * 1024 },
     onFailure: (error) => {
       // Nothing that was not acknowledged is lost by this, and the next start repairs the end of the log.
@@ -132,7 +138,12 @@ async function run(settings: OptionValues<typeof options>): Promise<void> {
     access,
     now: () => performance.now(),
   });
-  const ticks = setInterval(() => engine.tick(), TICK_MS);
+  const ticks = setInterval(() => {
+    const wasFull = engine.full;
+    engine.tick();
+    if (engine.full && !wasFull) log.error({ directory: settings.dataDir }, 'nearly no space left: writes are refused');
+    if (!engine.full && wasFull) log.info({ directory: settings.dataDir }, 'there is space again: writes are taken');
+  }, TICK_MS);
   const facts = { listen: settings.listen, directory: settings.dataDir, revision: engine.mvcc.revision };
   log.info({ ...facts, clusterId: engine.clusterId }, 'serving');
 

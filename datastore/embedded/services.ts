@@ -132,7 +132,11 @@ export function maintenanceService(
   facts: MaintenanceFacts,
 ): UntypedServiceImplementation {
   return {
-    Alarm: unary(async () => ({ header: header(engine.durableRevision), alarms: [] })),
+    Alarm: unary(async () => ({
+      header: header(engine.durableRevision),
+      // 1 is NOSPACE; ours goes by itself when there is space again.
+      alarms: engine.full ? [{ memberID: facts.memberId, alarm: 1 }] : [],
+    })),
     Defragment: unary(async () => ({ header: header(engine.durableRevision) })),
     Status: unary(async () => ({
       header: header(engine.durableRevision),

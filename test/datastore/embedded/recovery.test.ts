@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Engine } from '../../../datastore/embedded/engine.ts';
+import { Engine, RESERVED_BYTES } from '../../../datastore/embedded/engine.ts';
 import { FrameWriter, type Item, readItems } from '../../../datastore/embedded/record.ts';
 import { keyRange } from '../../../datastore/mvcc.ts';
 import { until } from '../until.ts';
@@ -182,6 +182,33 @@ describe('datastore/embedded: the data directory', () => {
     assert.deepEqual(readdirSync(directory).sort(), ['before', 'log-0000000002', 'snapshot-0000000002']);
   });
 
+  it('works on when a snapshot can not be written', async () => {
+    const failures: string[] = [];
+    const settings = {
+      directory,
+      now: () => 0,
+      onFailure: (error: Error) => {
+        throw error;
+      },
+      onSnapshotFailure: (error: Error) => {
+        failures.push(error.message);
+      },
+      history: { ageMs: 0, bytes: 1 << 30 },
+      snapshotBytes: 1000,
+    };
+    const engine = new Engine(settings);
+    // In the way of the file that a snapshot is written to.
+    mkdirSync(join(directory, 'snapshot.tmp', 'full'), { recursive: true });
+    await churn(engine);
+    await until(() => failures.length > 0, 'the failure to be told');
+    await put(engine, 'after', '1');
+    await engine.close();
+    rmSync(join(directory, 'snapshot.tmp'), { recursive: true });
+    const again = open();
+    assert.equal(again.mvcc.get('after')?.value, '1');
+    await again.close();
+  });
+
   it('refuses a snapshot that was cut, a missing log, and files of another store', async () => {
     const engine = open(1000);
     await churn(engine);
@@ -203,6 +230,28 @@ describe('datastore/embedded: the data directory', () => {
     assert.throws(open, /belongs to another store/);
     writeFileSync(log(number), keptLog);
     await open().close();
+  });
+
+  it('refuses to grow when the disk is nearly full, still deletes, and goes on when there is room again', async () => {
+    let freeBytes = RESERVED_BYTES - 1;
+    const engine = new Engine({
+      directory,
+      now: () => 0,
+      onFailure: (error) => {
+        throw error;
+      },
+      history: { ageMs: 0, bytes: 1 << 30 },
+      freeBytes: () => freeBytes,
+    });
+    await put(engine, 'a', '1');
+    engine.tick();
+    await assert.rejects(put(engine, 'b', '1'), { code: 'no-space' });
+    await engine.execute({ compare: [], success: [{ kind: 'delete', range: keyRange('a') }], failure: [] });
+    await engine.compact(engine.mvcc.revision);
+    freeBytes = RESERVED_BYTES;
+    engine.tick();
+    await put(engine, 'b', '1');
+    await engine.close();
   });
 
   it('forgets by age and by size', async () => {
