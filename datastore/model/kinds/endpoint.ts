@@ -221,6 +221,14 @@ export const profile = kind('Profile', {
     egress: optional(rules, 'Rules for packets from the endpoint.'),
     labelsToApply: optional(map(labelKey, labelValue), 'Labels that the endpoints get.'),
   }),
+  // It exists without being stored, and allows everything.
+  rules: [
+    ({ metadata }, report) => {
+      if (metadata.name === 'projectcalico-default-allow')
+        report('metadata.name', 'is built in', 'choose another name');
+    },
+  ],
+  protectedNames: ['projectcalico-default-allow'],
 });
 
 const nets = optional(list(network), 'The networks and addresses.');

@@ -429,7 +429,11 @@ export const faultCases: Readonly<Record<Kind, readonly FaultCase[]>> = {
     { spec: { addresses: [{ address: '10.0.0.1', type: 'Internal' }] } },
     { spec: {}, metadata: { name: 'node_1' } },
   ],
-  Profile: [{ spec: { labelsToApply: { a: 'b c' } } }, { spec: { ingress: [{ action: 'Reject' }] } }],
+  Profile: [
+    { spec: {}, metadata: { name: 'projectcalico-default-allow' } },
+    { spec: { labelsToApply: { a: 'b c' } } },
+    { spec: { ingress: [{ action: 'Reject' }] } },
+  ],
   StagedGlobalNetworkPolicy: [{ spec: { stagedAction: 'Remove' } }, { spec: { stagedAction: 'Delete', order: 5 } }],
   StagedKubernetesNetworkPolicy: [
     { spec: { podSelector: { matchExpressions: [{ key: 'a', operator: 'Equals' }] } } },

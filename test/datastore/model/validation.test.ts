@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { checkResource, formatFault, type Kind, kinds } from '../../../datastore/model/index.ts';
+import { checkResource, declarationOf, formatFault, type Kind, kinds } from '../../../datastore/model/index.ts';
+import type { Type } from '../../../datastore/model/schema/types.ts';
 import { faultCases, validSpecs } from './validation-cases.ts';
 
 const goldenPath = new URL('./golden/faults.txt', import.meta.url);
@@ -49,6 +50,21 @@ describe('validation', () => {
     assert.equal(text, readFileSync(goldenPath, 'utf8'));
   });
 
+  it('refuses a wrong value of every field of every kind, at its path', () => {
+    let fields = 0;
+    for (const kind of Object.keys(kinds) as Kind[]) {
+      for (const { path, build } of leaves(declarationOf(kind).spec, 'spec')) {
+        const result = checkResource(manifest(kind, build({ wrong: true })));
+        assert.ok(result.kind === 'invalid', `${kind} ${path} takes an object`);
+        const fault = result.faults.find((found) => found.path === path);
+        assert.ok(fault, `${kind}: a fault at ${path}, not at ${result.faults.map((found) => found.path).join(', ')}`);
+        assert.ok(fault.problem !== '' && fault.remedy !== '', `${kind} ${path} says what and how`);
+        fields++;
+      }
+    }
+    assert.ok(fields > 500, `${fields} fields`);
+  });
+
   it('names what is wrong with the envelope', () => {
     const cases: readonly (readonly [unknown, string])[] = [
       [null, ': null is not a resource; give kind, apiVersion, metadata and spec'],
@@ -71,5 +87,31 @@ describe('validation', () => {
     assert.equal(faultsOf(manifest('IPPool', spec)).length, 4);
   });
 });
+
+interface Leaf {
+  readonly path: string;
+  /** The spec with this value at the path, and nothing else. */
+  readonly build: (value: unknown) => unknown;
+}
+
+/** Every scalar below a type; of lists the first entry, of maps the key `a`. */
+function leaves(type: Type, path: string): readonly Leaf[] {
+  const through = (below: readonly Leaf[], wrap: (value: unknown) => unknown): readonly Leaf[] =>
+    below.map((leaf) => ({ path: leaf.path, build: (value) => wrap(leaf.build(value)) }));
+  switch (type.kind) {
+    case 'any':
+      return [];
+    case 'scalar':
+      return [{ path, build: (value) => value }];
+    case 'list':
+      return through(leaves(type.of, `${path}[0]`), (value) => [value]);
+    case 'map':
+      return through(leaves(type.of, `${path}.a`), (value) => ({ a: value }));
+    case 'object':
+      return Object.entries(type.fields).flatMap(([name, field]) =>
+        through(leaves(field.type, `${path}.${name}`), (value) => ({ [name]: value })),
+      );
+  }
+}
 
 const baseFor = (kind: Kind): Readonly<Record<string, unknown>> => faultCases[kind][0]?.base ?? {};
