@@ -21,7 +21,7 @@ import { Conntrack } from '../linux/netlink/conntrack.ts';
 import { NftBatchSocket } from '../linux/netlink/nftables-batch.ts';
 import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../linux/netlink/socket.ts';
-import { openNftables } from '../linux/nftables.ts';
+import { openGuardedNftables } from '../linux/nftables-guard.ts';
 import { writeSysctlsIfPresent } from '../linux/sysctl.ts';
 import { ControlError, type ControlRequest, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
@@ -48,7 +48,16 @@ export async function runFelix(options: NodeOptions): Promise<void> {
 
   const batches = new NftBatchSocket();
   const dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
-  const channel = new KernelTable({ batches, dumps, openText: openNftables, log });
+  const channel = new KernelTable({
+    batches,
+    dumps,
+    openText: () =>
+      openGuardedNftables({
+        markFile: `${options.runDir}/libnftables.mark`,
+        onCrash: () => log.warn('libnftables crashed the last time it was used; the nft program takes over'),
+      }),
+    log,
+  });
   const netlink = new Rtnetlink();
   const conntrack = cutsRevokedFlows(process.env) ? new Conntrack() : undefined;
   const dataplane = new Dataplane({

@@ -55,16 +55,20 @@ export class FlowCutter {
 
   /** What came up during a pass makes one more, after a rest in proportion. */
   private async runPasses(): Promise<void> {
+    // Never over before the caller has noted that it runs.
+    await Promise.resolve();
     for (;;) {
       const suspicion = this.options.revocation.takeSuspicion();
-      if (!suspicion || this.closed) break;
+      if (!suspicion || this.closed) {
+        this.running = undefined;
+        return;
+      }
       const started = performance.now();
       await this.pass(suspicion);
       for (const address of suspicion.released) this.releasing.delete(address);
       const restMs = Math.min((performance.now() - started) * 4, longestRestMs);
       if (this.releasing.size === 0) await new Promise((resolve) => setTimeout(resolve, restMs));
     }
-    this.running = undefined;
   }
 
   private async pass(suspicion: Suspicion): Promise<void> {

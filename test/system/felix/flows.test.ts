@@ -5,7 +5,18 @@
 import { strict as assert } from 'node:assert';
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { CalcUpdate } from '../../../felix/calc/output.ts';
-import { inSync, ipSet, member, policyUpdate, port, profileUpdate, rule, tier, workload } from '../../felix/updates.ts';
+import {
+  inSync,
+  ipSet,
+  member,
+  policyUpdate,
+  port,
+  prefix,
+  profileUpdate,
+  rule,
+  tier,
+  workload,
+} from '../../felix/updates.ts';
 import { type Felix, type Pod, sh, TestNode, until } from './node.ts';
 
 /** Both ends send a line every 20 ms and print what they get. */
@@ -133,6 +144,8 @@ describe('felix in the kernel: established flows', function () {
       const cut = [start(a, b, '10.65.0.2', 7000, protocol), start(a, b, 'fd00:65::2', 7001, protocol)];
       const kept = start(c, b, '10.65.0.2', 7002, protocol);
       for (const flow of [...cut, kept]) await flow.lives();
+      // A change that can revoke nothing must not get in the way of the next one.
+      await apply({ kind: 'pool', pool: { prefix: prefix('10.99.0.0/16'), natOutgoing: false } });
       await apply(allow(7002));
       for (const flow of cut) await flow.dies();
       await kept.lives();
