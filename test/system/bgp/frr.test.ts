@@ -76,16 +76,37 @@ ${family.map((line) => `  ${line}`).join('\n')}
     await until(() => /192\.0\.2\.0\/24 via 10\.77\.0\.2/.test(ourRoutes()));
   });
 
-  it('reflects routes of one client to another, with originator and cluster list', async () => {
-    // FRR is both clients: two addresses, two of our sessions would need two FRRs, so one client and one of ours.
-    const us = await up(frrConfig([], [], 64701), {
-      peer: { asn: 64701, routeReflectorClient: true },
-      settings: { clusterId: ipv4('1.1.1.1') },
-    });
-    await until(() => theirs('10.244.0.0/26') !== undefined);
-    const [path] = theirs('10.244.0.0/26')?.paths ?? [];
-    assert.deepEqual([path?.locPrf, path?.aspath.string], [100, 'Local']);
-    await until(() => us.routes({ view: 'best', prefix: prefix('192.0.2.0/24') }).routes.length === 1);
+  it('reflects the routes of one client to another, with originator and cluster list (RFC 4456)', async () => {
+    // The other client is a BIRD beside the FRR.
+    bench.ip(bench.them, 'addr', 'add', '10.77.0.3/24', 'dev', 'e0');
+    await bench.startBird(`router id 10.77.0.3;
+protocol static { ipv4; route 198.51.100.0/24 blackhole; }
+protocol bgp twill {
+  local 10.77.0.3 port 1179 as 64701; neighbor 10.77.0.1 as 64701; strict bind on; connect retry time 1; connect delay time 1;
+  ipv4 { import all; export where source = RTS_STATIC; next hop self; };
+}`);
+    await bench.startFrr(frrConfig([], [], 64701));
+    const base = speakerSettings({ peer: { asn: 64701, routeReflectorClient: true }, blocks: ['10.244.0.0/26'] });
+    const [frr] = base.peers;
+    assert.ok(frr);
+    const bird = { ...frr, name: 'bird', address: address('10.77.0.3'), port: 1179 };
+    const us = startSpeaker(bench, { settings: { ...base, peers: [frr, bird], clusterId: ipv4('1.1.1.1') } });
+    speaker = us;
+    await until(
+      () => us.peers().every(({ state }) => state === 'Established'),
+      () => JSON.stringify(us.peers()),
+    );
+    await until(() => theirs('198.51.100.0/24') !== undefined && theirs('10.244.0.0/26') !== undefined);
+    const [reflected] = theirs('198.51.100.0/24')?.paths ?? [];
+    assert.deepEqual(
+      [reflected?.originatorId, reflected?.clusterList?.list, reflected?.nexthops[0]?.ip, reflected?.locPrf],
+      ['10.77.0.3', ['1.1.1.1'], '10.77.0.3', 100],
+    );
+    const [own] = theirs('10.244.0.0/26')?.paths ?? [];
+    assert.deepEqual([own?.locPrf, own?.aspath.string, own?.originatorId], [100, 'Local', undefined]);
+    await until(() =>
+      /BGP\.originator_id: 10\.77\.0\.2/.test(quietly(() => bench.birdc('show', 'route', '192.0.2.0/24', 'all'))),
+    );
   });
 
   it('is a client of an FRR route reflector', async () => {
