@@ -20,7 +20,14 @@ import {
   selectorFrom,
 } from '../datastore/model/index.ts';
 import type { Address } from '../net/address.ts';
-import { type Prefix, parsePrefix, prefixContains } from '../net/prefix.ts';
+import {
+  type Prefix,
+  parseInterfaceAddress,
+  parsePrefix,
+  parsePrefixOrAddress,
+  prefixContains,
+  prefixOf,
+} from '../net/prefix.ts';
 import type { IpamView } from './allocator.ts';
 import type { Labels, Pool } from './pools.ts';
 
@@ -129,7 +136,13 @@ function selects(text: string): (labels: Labels) => boolean {
 function readReservation(entry: KvEntry): readonly Prefix[] {
   const result = decodeResource('IPReservation', entry);
   if (result.kind !== 'valid') return [];
-  return (result.resource.spec.reservedCIDRs ?? []).flatMap((cidr) => parsePrefix(cidr) ?? []);
+  return (result.resource.spec.reservedCIDRs ?? []).flatMap((cidr) => readReserved(cidr) ?? []);
+}
+
+/** A lone address, or a network whose host bits may be set: upstream takes both. */
+function readReserved(text: string): Prefix | undefined {
+  const network = parseInterfaceAddress(text);
+  return network ? prefixOf(network.address, network.length) : parsePrefixOrAddress(text);
 }
 
 function readLabels(entry: KvEntry): Labels {

@@ -47,7 +47,7 @@ describe('ipam view', () => {
     view.onUpdates([
       {
         key: resourceKey({ kind: 'IPReservation', name: 'r' }),
-        value: stored('IPReservation', 'r', { reservedCIDRs: ['10.0.0.0/30'] }),
+        value: stored('IPReservation', 'r', { reservedCIDRs: ['10.0.0.1/30', '10.0.0.9'] }),
         revision: 1,
       },
       { key: resourceKey({ kind: 'Node', name: 'n' }), value: stored('Node', 'n', {}, { rack: 'a' }), revision: 1 },
@@ -55,6 +55,7 @@ describe('ipam view', () => {
       { key: ipamConfigKey, value: '{"strict_affinity":false,"maxBlocksPerHost":3}', revision: 1 },
     ]);
     assert.equal(view.isReserved(parseAddress('10.0.0.3') ?? assert.fail()), true);
+    assert.equal(view.isReserved(parseAddress('10.0.0.9') ?? assert.fail()), true);
     assert.equal(view.isReserved(parseAddress('10.0.0.4') ?? assert.fail()), false);
     assert.deepEqual(view.nodeLabels(), { rack: 'a' });
     assert.equal(view.config().maxBlocksPerHost, 3);
