@@ -30,7 +30,32 @@ export interface ResolvedConfig {
   readonly parameters: Readonly<Record<string, string>>;
   readonly sources: Readonly<Record<string, ConfigSource>>;
   readonly faults: readonly ConfigFault[];
+  /** Parameters that somebody set and that do nothing here: accepted for Calico's sake. */
+  readonly withoutEffect: readonly string[];
 }
+
+/** What of all parameters shapes the rules and routes of this felix. Those of the process itself are in agent/options.ts. */
+const effective: ReadonlySet<string> = new Set([
+  'DefaultEndpointToHostAction',
+  'DisableConntrackInvalidCheck',
+  'FailsafeInboundHostPorts',
+  'FailsafeOutboundHostPorts',
+  'HealthPort',
+  'InterfacePrefix',
+  'IptablesFilterDenyAction',
+  'IptablesMarkMask',
+  'LogActionRateLimit',
+  'LogActionRateLimitBurst',
+  'LogPrefix',
+  'NATOutgoingAddress',
+  'NATOutgoingExclusions',
+  'NATPortRange',
+  'NftablesFilterDenyAction',
+  'NftablesMarkMask',
+]);
+
+/** What an administrator should hear about the configuration. */
+export type ConfigNotes = Pick<ResolvedConfig, 'faults' | 'withoutEffect'>;
 
 export interface ConfigFault {
   readonly parameter: string;
@@ -89,7 +114,10 @@ export class FelixConfig {
         break;
       }
     }
-    return { parameters, sources, faults };
+    const withoutEffect = Object.entries(sources)
+      .filter(([name, source]) => source !== 'default' && !effective.has(name) && hasField(name))
+      .map(([name]) => name);
+    return { parameters, sources, faults, withoutEffect };
   }
 
   #layersOfDatastore(): readonly Layer[] {
@@ -115,6 +143,9 @@ export class FelixConfig {
     return parsed.kind === 'selector' && matches(parsed.selector, this.#nodeLabels);
   }
 }
+
+/** Parameters without a field in FelixConfiguration are about the process and its datastore. */
+const hasField = (name: string): boolean => felixParameters.get(name.toLowerCase())?.field !== undefined;
 
 const defaultLayer = (key: string, parameter: FelixParameter): Layer => ({
   source: 'default',

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FelixConfiguration, IPPool } from '../../datastore/model/index.ts';
 import { formatPrefix, parsePrefix } from '../../net/prefix.ts';
-import { type ConfigSources, FelixConfig } from '../config.ts';
+import { type ConfigNotes, type ConfigSources, FelixConfig } from '../config.ts';
 import type { CalcHost, CalcPool, CalcUpdate } from './output.ts';
 
 export class Facts {
@@ -16,6 +16,8 @@ export class Facts {
   readonly #config: FelixConfig;
   #deliveredConfig: Readonly<Record<string, string>> | undefined;
   #configChanged = true;
+  /** As of the last flush. */
+  configNotes: ConfigNotes = { faults: [], withoutEffect: [] };
 
   constructor(nodeName: string, sources: ConfigSources = {}) {
     this.#config = new FelixConfig(nodeName, sources);
@@ -69,7 +71,8 @@ export class Facts {
 
   #flushConfig(additions: CalcUpdate[]): void {
     this.#configChanged = false;
-    const { parameters } = this.#config.resolve();
+    const { parameters, faults, withoutEffect } = this.#config.resolve();
+    this.configNotes = { faults, withoutEffect };
     if (isDeepStrictEqual(parameters, this.#deliveredConfig)) return;
     this.#deliveredConfig = parameters;
     additions.push({ kind: 'config', parameters });

@@ -10,7 +10,7 @@
 // what it touches. Nothing comes out before the first in-sync, nor while ClusterInformation says datastoreReady: false.
 
 import type { Fault, Resource, ResourceId } from '../../datastore/model/index.ts';
-import type { ConfigSources } from '../config.ts';
+import type { ConfigNotes, ConfigSources } from '../config.ts';
 import { ActiveRules } from './active-rules.ts';
 import { type Decoded, decode, type IsLocal, type RawUpdate } from './decode.ts';
 import { hostEndpointKind, workloadKind } from './endpoint-kinds.ts';
@@ -53,6 +53,8 @@ export interface CalcGraph {
   flush(): readonly CalcUpdate[];
   /** Resources that are not valid, by key, and what is wrong with them. */
   readonly faults: ReadonlyMap<string, readonly Fault[]>;
+  /** What to tell about the parameters of the last `config` update. */
+  readonly configNotes: ConfigNotes;
   /** The selector (and named port) behind an IP set in use, for people. */
   describeIpSet(id: IpSetId): string | undefined;
   /** False while ClusterInformation tells agents to leave the kernel as it is. */
@@ -99,6 +101,10 @@ class Graph implements CalcGraph {
       else this.faults.delete(update.key);
       this.#take(update, decoded);
     }
+  }
+
+  get configNotes(): ConfigNotes {
+    return this.#facts.configNotes;
   }
 
   describeIpSet(id: IpSetId): string | undefined {

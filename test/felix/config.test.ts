@@ -92,6 +92,14 @@ describe('felix configuration', () => {
     ]);
   });
 
+  it('names what is set and does nothing here', () => {
+    const resolved = config(
+      { environment: { FELIX_XDPENABLED: 'true', FELIX_INTERFACEPREFIX: 'tap', FELIX_DATASTORETYPE: 'etcdv3' } },
+      configuration('default', { bpfEnabled: true, logPrefix: 'x' }),
+    );
+    assert.deepEqual(resolved.resolve().withoutEffect.toSorted(), ['BPFEnabled', 'XDPEnabled']);
+  });
+
   it('accepts every default', () => {
     assert.deepEqual(config({}).resolve().faults, []);
   });
