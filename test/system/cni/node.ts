@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -106,6 +106,12 @@ export class TestNode {
     const [file, ...args] = client;
     const result = await runProgram(file, args, { netns: this.netns, env: environment, input });
     return { ...result, json: parseObject(result.stdout) };
+  }
+
+  /** Files and sockets that the agent has open. */
+  openDescriptors(): number {
+    // nsenter becomes the program that it starts.
+    return readdirSync(`/proc/${this.#agent.pid}/fd`).length;
   }
 
   ip(where: string, ...args: string[]): Promise<string> {

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runProgram } from '../../../linux/process.ts';
+import { until } from '../linux/namespaces.ts';
 import { bundleClient, compileClient } from './clients.ts';
 import { type Client, type PluginAnswer, TestNode } from './node.ts';
 
@@ -296,6 +297,25 @@ for (const { name, prepare } of clients) {
       assert.ok(deleted.every(({ status }) => status === 0));
       assert.deepEqual(await node.owned(), []);
       assert.deepEqual(await node.links(), []);
+    });
+
+    it('keeps nothing open, neither of what worked nor of what failed', async () => {
+      pod('open');
+      const round = async (): Promise<void> => {
+        added(await node.plugin(client, { command: 'ADD', pod: 'open' }));
+        assert.equal(code(await node.plugin(client, { command: 'ADD', pod: 'open' })), 100);
+        await node.felix('dead');
+        assert.equal(code(await node.plugin(client, { command: 'ADD', pod: 'open', ifname: 'net1' })), 11);
+        await node.felix('well');
+        assert.equal((await node.plugin(client, { command: 'DEL', pod: 'open' })).status, 0);
+        assert.equal(code(await node.plugin(client, { command: 'ADD', netns: '/etc/passwd' })), 3);
+      };
+      await round();
+      const before = node.openDescriptors();
+      await round();
+      await round();
+      // The agent closes its end of a connection after the client has gone.
+      await until('as many descriptors as before', () => node.openDescriptors() <= before);
     });
 
     it('serves containers that are no pods', async () => {
