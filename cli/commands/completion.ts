@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { declarationOf, type Kind, kinds, parseResourceKey, resourcePrefix } from '../../datastore/model/index.ts';
 import { listAll } from '../ipam-data.ts';
-import { resolveKind } from '../kind-names.ts';
+import { namesOfKind, resolveKind } from '../kind-names.ts';
 import { CommandError, type World } from '../world.ts';
 import { withResources } from './context.ts';
 
@@ -82,20 +82,21 @@ async function candidatesFor(
   }
   const names = command.commands.map((child) => child.name()).filter((name) => !name.startsWith('_'));
   if (names.length > 0) return names;
-  return await argumentCandidates(command, positional, before, world);
+  return await argumentCandidates(command, positional, before, current, world);
 }
 
 async function argumentCandidates(
   command: Command,
   positional: readonly string[],
   before: readonly string[],
+  current: string,
   world: World,
 ): Promise<readonly string[]> {
   const [first] = command.registeredArguments;
   if (command.name() === 'completion') return [...scripts.keys()];
   if (first?.name() !== 'kind' && command.name() !== 'explain') return [];
   const [kindName] = positional;
-  if (kindName === undefined) return (Object.keys(kinds) as Kind[]).map((kind) => declarationOf(kind).plural);
+  if (kindName === undefined) return kindNames(current);
   if (command.name() === 'explain') return [];
   const kind = resolveKind(kindName);
   const at = before.findIndex((word) => word === '-n' || word === '--namespace');
@@ -104,6 +105,10 @@ async function argumentCandidates(
     (await list(resourcePrefix(kind, namespace))).flatMap((key) => parseResourceKey(key)?.name ?? []),
   );
 }
+
+/** Short names only for those who have begun to type one. */
+const kindNames = (current: string): readonly string[] =>
+  (Object.keys(kinds) as Kind[]).flatMap((kind) => (current === '' ? [declarationOf(kind).plural] : namesOfKind(kind)));
 
 /** The command that the words lead to, and its arguments so far. */
 function walk(

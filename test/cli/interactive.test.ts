@@ -128,6 +128,7 @@ describe('twillctl completion', () => {
     assert.deepEqual(await complete(cli, 'ap'), ['apply']);
     assert.deepEqual(await complete(cli, 'ipam s'), ['show', 'split']);
     assert.deepEqual(await complete(cli, 'get globalnetworks'), ['globalnetworksets']);
+    assert.deepEqual(await complete(cli, 'get poo'), ['pool']);
     assert.deepEqual(await complete(cli, 'get gnetset '), ['alpha', 'beta']);
     assert.deepEqual(await complete(cli, 'get gnetset al'), ['alpha']);
     assert.deepEqual(await complete(cli, 'get -o y'), ['yaml']);
