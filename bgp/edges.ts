@@ -5,7 +5,7 @@
 import type { Address } from '../net/address.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
-import type { ListenSettings, PeerSettings } from './settings.ts';
+import type { DynamicPeerSettings, ListenSettings, PeerSettings } from './settings.ts';
 
 export type Millis = number;
 
@@ -45,6 +45,7 @@ export interface Transport {
     settings: ListenSettings,
     peers: readonly PeerSettings[],
     onAccept: (connection: Connection) => void,
+    ranges?: readonly DynamicPeerSettings[],
   ): Listener;
   /** Calls back once, with a connection or with the system's error code (ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH …). */
   connect(
@@ -55,7 +56,7 @@ export interface Transport {
 
 export interface Listener {
   /** Sets keys and TTL limits anew without closing anything: called when peers come, go or change their password. */
-  updatePeers(peers: readonly PeerSettings[]): void;
+  updatePeers(peers: readonly PeerSettings[], ranges?: readonly DynamicPeerSettings[]): void;
   close(): void;
 }
 

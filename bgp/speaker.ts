@@ -254,21 +254,21 @@ export class Speaker implements PeerHost {
   #configureListeners(settings: SpeakerSettings): void {
     const wanted = new Map(settings.listen.map((listen) => [listenKey(listen), listen]));
     for (const [key, listener] of [...this.#listeners]) {
-      if (wanted.has(key)) listener.updatePeers(settings.peers);
+      if (wanted.has(key)) listener.updatePeers(settings.peers, settings.dynamicPeers);
       else {
         listener.close();
         this.#listeners.delete(key);
       }
     }
     this.#listenErrors.clear();
-    for (const [key, listen] of wanted) if (!this.#listeners.has(key)) this.#listen(key, listen, settings.peers);
+    for (const [key, listen] of wanted) if (!this.#listeners.has(key)) this.#listen(key, listen, settings);
   }
 
-  #listen(key: string, listen: ListenSettings, peers: readonly PeerSettings[]): void {
+  #listen(key: string, listen: ListenSettings, { peers, dynamicPeers }: SpeakerSettings): void {
     try {
       this.#listeners.set(
         key,
-        this.transport.listen(listen, peers, (connection) => this.#accept(connection)),
+        this.transport.listen(listen, peers, (connection) => this.#accept(connection), dynamicPeers),
       );
     } catch (error) {
       const where = `${formatAddress(listen.address)}:${listen.port}`;

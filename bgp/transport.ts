@@ -9,10 +9,11 @@
 import { createServer, type Server, Socket } from 'node:net';
 import { hasCode } from '../linux/errors.ts';
 import type { NetnsRef } from '../linux/netns.ts';
-import { connectingSocket, listeningSocket, setMd5Key, setTtl } from '../linux/sockets.ts';
+import { connectingSocket, listeningSocket, setMd5Key, setMd5KeyForPrefix, setTtl } from '../linux/sockets.ts';
 import { type Address, familyOf, formatAddress, parseAddress } from '../net/address.ts';
+import { familyOfPrefix, formatPrefix, prefixContains } from '../net/prefix.ts';
 import type { Connection, ConnectionHandlers, Listener, Transport } from './edges.ts';
-import type { ListenSettings, PeerSettings } from './settings.ts';
+import type { DynamicPeerSettings, ListenSettings, PeerSettings } from './settings.ts';
 
 /** Above this many queued bytes a connection is slow: onDrain tells when it has caught up. */
 export const highWaterBytes = 256 * 1024;
@@ -43,6 +44,7 @@ class TcpTransport implements Transport {
     settings: ListenSettings,
     peers: readonly PeerSettings[],
     onAccept: (connection: Connection) => void,
+    ranges: readonly DynamicPeerSettings[] = [],
   ): Listener {
     const fd = listeningSocket(settings.address, settings.port, {
       ...this.#inNetns,
@@ -51,7 +53,7 @@ class TcpTransport implements Transport {
       ...(settings.device === undefined ? {} : { device: settings.device }),
     });
     const listener = new TcpListener(fd, settings.address, this.#connections);
-    listener.updatePeers(peers);
+    listener.updatePeers(peers, ranges);
     // Paused, so that not a byte is read before the connection has its own buffer and handlers.
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (accepted) => {
       const connection = this.#adopt(accepted);
@@ -148,6 +150,8 @@ class TcpListener implements Listener {
   readonly #connections: ReadonlySet<TcpConnection>;
   #server: Server | undefined;
   #peers = new Map<Address, PeerSettings>();
+  /** Keys by listen range, in its text. */
+  #ranges = new Map<string, DynamicPeerSettings>();
 
   constructor(fd: number, address: Address, connections: ReadonlySet<TcpConnection>) {
     this.#fd = fd;
@@ -161,7 +165,8 @@ class TcpListener implements Listener {
     server.listen({ fd: this.#fd });
   }
 
-  updatePeers(peers: readonly PeerSettings[]): void {
+  updatePeers(peers: readonly PeerSettings[], ranges: readonly DynamicPeerSettings[] = []): void {
+    this.#updateRanges(ranges);
     const next = new Map<Address, PeerSettings>();
     for (const peer of peers) {
       if (familyOf(peer.address) === familyOf(this.#address)) next.set(peer.address, peer);
@@ -178,9 +183,25 @@ class TcpListener implements Listener {
     }
   }
 
+  /** Keys of ranges are for connections to come; those that are up keep theirs. */
+  #updateRanges(ranges: readonly DynamicPeerSettings[]): void {
+    const own = ranges.filter(({ range }) => familyOfPrefix(range) === familyOf(this.#address));
+    const next = new Map(own.map((one) => [formatPrefix(one.range), one]));
+    for (const [text, { range, password }] of this.#ranges) {
+      if (password && !next.get(text)?.password) setMd5KeyForPrefix(this.#fd, range, undefined);
+    }
+    for (const [text, { range, password }] of next) {
+      if (password && password !== this.#ranges.get(text)?.password) setMd5KeyForPrefix(this.#fd, range, password);
+    }
+    this.#ranges = next;
+  }
+
   /** The TTL check cannot be set per peer on the listening socket, so the accepted one gets it. */
   secure(connection: TcpConnection): void {
-    const hops = this.#peers.get(connection.remoteAddress)?.ttlSecurityHops;
+    const peer =
+      this.#peers.get(connection.remoteAddress) ??
+      [...this.#ranges.values()].find(({ range }) => prefixContains(range, connection.remoteAddress));
+    const hops = peer?.ttlSecurityHops;
     if (hops !== undefined) connection.setMinTtl(minTtlFor(hops));
   }
 

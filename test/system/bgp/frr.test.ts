@@ -109,6 +109,21 @@ protocol bgp twill {
     );
   });
 
+  it('takes peers from a listen range, with the range’s key (dynamic neighbours)', async () => {
+    await bench.startFrr(frrConfig(['neighbor 10.77.0.1 password range-key']));
+    const base = speakerSettings({ blocks: ['10.244.0.0/26'] });
+    const [
+      { address: _a, asn: _n, passive: _p, sourceAddress: _s, ...template } = speakerSettings({}).peers[0] ??
+        assert.fail(),
+    ] = base.peers;
+    const range = { ...template, name: 'rack', range: prefix('10.77.0.0/24'), password: 'range-key' };
+    const us = startSpeaker(bench, { settings: { ...base, peers: [], dynamicPeers: [range] } });
+    speaker = us;
+    await established(us);
+    assert.deepEqual([peerOf(us)?.name, peerOf(us)?.asn], ['rack:10.77.0.2', 64601]);
+    await until(() => theirs('10.244.0.0/26') !== undefined && ourRoutes().includes('192.0.2.0/24'));
+  });
+
   it('is a client of an FRR route reflector', async () => {
     const us = await up(frrConfig(['bgp cluster-id 2.2.2.2'], ['neighbor 10.77.0.1 route-reflector-client'], 64701), {
       peer: { asn: 64701 },
