@@ -24,7 +24,8 @@ const talker = (protocol: 'tcp' | 'udp'): Record<'server' | 'client', string> =>
   protocol === 'tcp'
     ? {
         server: `require('net').createServer(s=>{setInterval(()=>s.write('s\\n'),20);s.on('data',()=>console.log('got'));s.on('error',()=>{})}).listen(PORT)`,
-        client: `const s=require('net').connect(PORT,HOST);setInterval(()=>s.write('c\\n'),20);s.on('data',()=>console.log('got'));s.on('error',()=>{})`,
+        // The server may still be starting.
+        client: `(function go(){const s=require('net').connect(PORT,HOST);const t=setInterval(()=>s.write('c\\n'),20);s.on('data',()=>console.log('got'));s.on('error',e=>{clearInterval(t);if(e.code==='ECONNREFUSED')setTimeout(go,50)})})()`,
       }
     : {
         server: `const d=require('dgram').createSocket('udp6');let to;d.on('message',(m,r)=>{to=r;console.log('got')});d.bind(PORT);setInterval(()=>to&&d.send('s',to.port,to.address),20)`,
@@ -59,10 +60,14 @@ class Flow {
   /** Both ends hear each other. */
   async lives(): Promise<void> {
     const before = this.mark();
-    await until('both ends hear each other', () => this.heard.every((count, i) => count > (before[i] ?? 0) + 2));
+    await until(
+      'both ends hear each other',
+      () => this.heard.every((count, i) => count > (before[i] ?? 0) + 2),
+      15_000,
+    );
   }
 
-  /** Neither end hears the other: for 300 ms on end, beginning within a second. */
+  /** Neither end hears the other: for 300 ms on end. */
   async dies(): Promise<void> {
     let last = this.mark();
     let since = performance.now();
@@ -74,7 +79,7 @@ class Flow {
         last = now;
         return performance.now() - since > 300;
       },
-      1300,
+      3000,
     );
   }
 
