@@ -33,6 +33,12 @@ export const nodeOptions = {
     value: 'list',
     help: 'Datastore: comma-separated http(s)://host:port of etcd, or unix:/path of twill-datastore.',
   }),
+  etcdDiscoverySrv: optionalText({
+    flag: 'etcd-discovery-srv',
+    environment: 'ETCD_DISCOVERY_SRV',
+    value: 'domain',
+    help: 'Domain whose SRV records (_etcd-client-ssl._tcp, _etcd-client._tcp) name the datastore; wins over endpoints.',
+  }),
   etcdCaCertFile: optionalText({
     flag: 'etcd-ca-cert-file',
     environment: 'ETCD_CA_CERT_FILE',
