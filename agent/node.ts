@@ -67,6 +67,7 @@ export async function runNodeServices(
         nodeName: options.nodeName,
         socketPath: cniSocket(options),
         awaitEndpoint: (id, revision, timeoutMs) => awaitEndpoint(felixSocket(options), id, revision, timeoutMs),
+        policyStatus: () => policyStatus(felixSocket(options)),
         ready: () => (started.view?.inSync() ? undefined : 'the IP pools have not been read yet'),
         log: log.child({ component: 'cni' }),
       });
@@ -149,6 +150,18 @@ const sleep = (ms: number, stop: AbortSignal): Promise<void> =>
       resolve();
     });
   });
+
+/** Why felix would not get policy into the kernel now; undefined when it would. */
+async function policyStatus(socket: string): Promise<string | undefined> {
+  try {
+    const status = await callControl(socket, '/v1/status', { timeoutMs: 1000 });
+    if (typeof status !== 'object' || status === null || !('ready' in status)) return 'felix gives no status';
+    if (status.ready === true) return undefined;
+    return 'reason' in status ? String(status.reason) : 'felix is not ready';
+  } catch (error) {
+    return `felix does not answer: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
 
 /** Waits until felix has the endpoint in the kernel at that revision; through a restart of felix, too. */
 async function awaitEndpoint(socket: string, id: string, revision: number, timeoutMs: number): Promise<void> {
