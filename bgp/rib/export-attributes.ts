@@ -11,7 +11,7 @@ import { readUint16, readUint32, writeUint16, writeUint32 } from '../wire/bytes.
 import { AS_TRANS, toWireFamily } from '../wire/message.ts';
 import { type AttributeStore, DEFAULT_LOCAL_PREF, Trait } from './attribute-store.ts';
 import type { Source, Sources } from './source.ts';
-import type { Treatment } from './treatment.ts';
+import { setsOwnNextHop, type Treatment } from './treatment.ts';
 
 const GRACEFUL_SHUTDOWN = 0xffff0000;
 
@@ -171,8 +171,7 @@ export class ExportAttributes {
 
   /** RFC 4271 §5.1.3: ourselves towards other ASs and for own routes, unless told otherwise. */
   #chooseNextHop(source: Source, treatment: Treatment): void {
-    const { nextHop, external } = treatment;
-    if (nextHop === 'self' || source.local || (nextHop === 'auto' && external) || this.#nextHopLength === 0) {
+    if (setsOwnNextHop(source, treatment) || this.#nextHopLength === 0) {
       this.#nextHopBytes = treatment.ownNextHop;
       this.#nextHopFrom = 0;
       this.#nextHopLength = treatment.ownNextHop.length;

@@ -18,6 +18,8 @@ export interface Treatment {
   readonly nextHop: 'auto' | 'self' | 'keep';
   /** Our address on the session in network order: 4, 16 or 32 octets. */
   readonly ownNextHop: Uint8Array;
+  /** RFC 8950: the peer takes IPv4 routes with IPv6 next hops. */
+  readonly extendedNextHop: boolean;
   readonly fourOctetAs: boolean;
   /** RFC 7911: all paths, with identifiers. */
   readonly addPath: boolean;
@@ -49,7 +51,26 @@ export function withheld(
     const reason = withheldByCommunity(traits, treatment);
     if (reason !== undefined) return reason;
   }
-  return withheldByOrigin(sources.get(store.source[attributes] ?? 0), treatment);
+  const source = sources.get(store.source[attributes] ?? 0);
+  return withheldByOrigin(source, treatment) ?? withheldByNextHop(attributes, store, source, treatment);
+}
+
+/** RFC 4271 §5.1.3: whether the next hop that goes out is this speaker. */
+export const setsOwnNextHop = (source: Source, { nextHop, external }: Treatment): boolean =>
+  nextHop === 'self' || source.local || (nextHop === 'auto' && external);
+
+/** RFC 8950 §4: not to peers that did not say that they understand it. */
+function withheldByNextHop(
+  attributes: number,
+  store: AttributeStore,
+  source: Source,
+  treatment: Treatment,
+): string | undefined {
+  if (treatment.extendedNextHop || treatment.family !== 'ipv4-unicast') return undefined;
+  const isIpv6 = setsOwnNextHop(source, treatment)
+    ? treatment.ownNextHop.length !== 4
+    : typeof store.nextHops.get(store.nextHop[attributes] ?? 0).address === 'bigint';
+  return isIpv6 ? 'its next hop is an IPv6 address, and the peer does not take those for IPv4 routes' : undefined;
 }
 
 /** RFC 1997, RFC 9494 §4.3. */

@@ -244,7 +244,8 @@ export class FibSync {
     const { rib } = state;
     if ((rib.best[id] ?? 0) === 0) return undefined;
     const prefix = rib.prefixes.prefixOf(id);
-    const { only } = this.#settings;
+    const { only, except = [] } = this.#settings;
+    if (except.some((outer) => prefixCovers(outer, prefix))) return undefined;
     if (only.length > 0 && !only.some((outer) => prefixCovers(outer, prefix))) return undefined;
     const paths = chooseSeveral(id, rib, this.#maxPaths);
     const [best] = paths;

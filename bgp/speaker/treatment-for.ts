@@ -28,6 +28,7 @@ export function treatmentFor(family: AddressFamily, input: TreatmentInput): Trea
     clusterId: settings.clusterId ?? settings.routerId,
     nextHop: peer.nextHop,
     ownNextHop: ownNextHopBytes(ownNextHop(family, connection.localAddress, peer)),
+    extendedNextHop: negotiated.extendedNextHop,
     fourOctetAs: negotiated.fourOctetAs,
     addPath: negotiated.addPathSend.includes(family),
     maxMessageLength: negotiated.extendedMessage ? MAX_EXTENDED_MESSAGE_LENGTH : MAX_MESSAGE_LENGTH,

@@ -76,6 +76,7 @@ function addPeer(rib: Rib, family: AddressFamily, external: boolean, number: num
     clusterId: 1,
     nextHop: 'auto',
     ownNextHop: ownNextHopBytes([family === 'ipv4-unicast' ? 1 : 1n]),
+    extendedNextHop: false,
     fourOctetAs: true,
     addPath: false,
     maxMessageLength: 4096,

@@ -114,6 +114,7 @@ export class TestPeer {
         clusterId: CLUSTER_ID,
         nextHop: 'auto',
         ownNextHop: ownNextHopBytes([family === 'ipv4-unicast' ? OWN_ID : address('fd00::1')]),
+        extendedNextHop: options.extendedNextHop ?? false,
         fourOctetAs: this.#context.fourOctetAs,
         addPath: false,
         maxMessageLength: 4096,

@@ -274,6 +274,21 @@ describe('routes between peers', () => {
     assert.equal(internal.table.get(P)?.localPref, 0);
   });
 
+  it('sends IPv4 routes with IPv6 next hops to those who understand them (RFC 8950), and to nobody else', () => {
+    const lab = new Lab();
+    const from = lab.peer({ asn: 64601, extendedNextHop: true });
+    const ownNextHop = Uint8Array.from([0xfd, ...new Array<number>(15).fill(1)]);
+    const able = lab.peer({ asn: 64602, extendedNextHop: true, treatment: { ownNextHop } });
+    const unable = lab.peer({ asn: 64603, treatment: { ownNextHop } });
+    const inside = lab.peer();
+    const { nextHop: _, ...rest } = attributes();
+    const mpReach = { afi: 1, safi: 1, nextHops: [0xfd00n << 112n], nlri: [{ prefix: prefix(P) }] };
+    from.send(update({ attributes: { ...rest, mpReach } }));
+    lab.rib.flush();
+    assert.equal(able.table.get(P)?.mpReach?.nextHops.length, 1);
+    assert.equal(unable.table.size + inside.table.size, 0);
+  });
+
   it('keeps next hops on request, and sets itself on request', () => {
     const lab = new Lab();
     const from = lab.peer({ asn: 64601 });
