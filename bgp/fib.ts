@@ -17,13 +17,13 @@ import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import type { NetlinkRequest } from '../linux/netlink/socket.ts';
 import type { NetnsRef } from '../linux/netns.ts';
 import type { Address } from '../net/address.ts';
-import { formatPrefix, type Prefix } from '../net/prefix.ts';
+import { familyOfPrefix, formatPrefix, type Prefix } from '../net/prefix.ts';
 import type { Fib, FibFailure, FibRoute } from './edges.ts';
 import { type ForeignRoute, NextHopTable, type ResolvedNextHop } from './next-hops.ts';
 import type { FibSettings } from './settings.ts';
 
 export interface FibOptions {
-  readonly settings: Pick<FibSettings, 'table' | 'protocol' | 'priority'>;
+  readonly settings: Pick<FibSettings, 'table' | 'protocol' | 'priority' | 'priority6'>;
   readonly netns?: NetnsRef;
   /** The interface that a link-local next hop is on: the address alone does not say. */
   readonly interfaceOf?: (address: Address) => number | undefined;
@@ -64,6 +64,8 @@ class KernelFib implements Fib {
   readonly #linkLocal = new Map<Address, number | undefined>();
   /** Prefixes of the routes that we have in the kernel. */
   readonly #own = new Set<PrefixKey>();
+  /** Routes of ours with another metric, from before the setting changed. */
+  readonly #formerPriority = new Map<PrefixKey, number>();
   /** Ours that wait for a foreign route of the same prefix, as good or better, to go. */
   readonly #waiting = new Map<PrefixKey, FibRoute>();
   readonly #callbacks: (() => void)[] = [];
@@ -115,56 +117,81 @@ class KernelFib implements Fib {
     const found: FibRoute[] = [];
     for (const family of [4, 6] as const) {
       for (const route of await this.#rtnetlink.routesInSlices({ family, table, protocol })) {
-        this.#own.add(keyOf(route.prefix));
-        found.push(fibRoute(route));
+        const key = keyOf(route.prefix);
+        const priority = route.priority ?? 0;
+        if (priority === this.#priorityOf(route.prefix)) {
+          this.#own.add(key);
+          found.push(fibRoute(route));
+        } else {
+          this.#formerPriority.set(key, priority);
+          // Without next hops it is like no route that may be wanted, so it will be written anew.
+          found.push({ kind: 'unicast', prefix: route.prefix, nextHops: [] });
+        }
       }
     }
     return found;
   }
 
   async apply(replace: readonly FibRoute[], remove: readonly Prefix[]): Promise<readonly FibFailure[]> {
-    const prefixes: Prefix[] = [];
-    const requests: NetlinkRequest[] = [];
+    const writes: Write[] = [];
     const failures: FibFailure[] = [];
-    for (const prefix of remove) {
-      this.#waiting.delete(keyOf(prefix));
-      this.#written?.add(keyOf(prefix));
-      if (!this.#own.delete(keyOf(prefix))) continue;
-      prefixes.push(prefix);
-      requests.push(deleteRoute({ prefix, ...this.#settings }));
-    }
-    const removals = requests.length;
-    for (const route of replace) {
-      const key = keyOf(route.prefix);
-      const foreign = this.#nextHops.bestPriority(route.prefix);
-      if (foreign !== undefined && foreign <= this.#settings.priority && !this.#own.has(key)) {
-        this.#waiting.set(key, route);
-        // A better one, as that of a connected network, is no failure: ours would only stand behind it.
-        if (foreign === this.#settings.priority) failures.push({ prefix: route.prefix, error: 'EEXIST' });
-        continue;
-      }
-      this.#waiting.delete(key);
-      this.#written?.add(key);
-      prefixes.push(route.prefix);
-      // Create, unless it is ours already: the kernel's replace would not ask whose the other is.
-      requests.push(addRoute(this.#kernelRoute(route), this.#own.has(key) ? 'replace' : 'create'));
-      this.#own.add(key);
-    }
+    for (const prefix of remove) this.#planRemoval(prefix, writes);
+    for (const route of replace) this.#planReplacement(route, writes, failures);
     // In slices, so that a table of a million routes does not stop keepalives.
-    for (let start = 0; start < requests.length; start += sliceSize) {
+    for (let start = 0; start < writes.length; start += sliceSize) {
       if (start > 0) await new Promise(setImmediate);
       if (this.#closed) return failures;
-      for (const { index, error } of this.#rtnetlink.execute(requests.slice(start, start + sliceSize))) {
-        const at = start + index;
-        const prefix = prefixes[at];
-        if (!prefix) continue;
+      const slice = writes.slice(start, start + sliceSize);
+      for (const { index, error } of this.#rtnetlink.execute(slice.map(({ request }) => request))) {
+        const write = slice[index];
         // Gone already: the kernel removes routes itself when their link goes down.
-        if (at < removals && error.code === 'ESRCH') continue;
-        if (at >= removals) this.#own.delete(keyOf(prefix));
-        failures.push({ prefix, error: error.code });
+        if (!write || (write.removes && error.code === 'ESRCH')) continue;
+        if (!write.removes) this.#own.delete(keyOf(write.prefix));
+        failures.push({ prefix: write.prefix, error: error.code });
       }
     }
     return failures;
+  }
+
+  #planRemoval(prefix: Prefix, writes: Write[]): void {
+    const key = keyOf(prefix);
+    this.#waiting.delete(key);
+    this.#written?.add(key);
+    if (this.#own.delete(key)) writes.push(this.#removal(prefix, this.#priorityOf(prefix)));
+    this.#planFormerRemoval(prefix, writes);
+  }
+
+  #planReplacement(route: FibRoute, writes: Write[], failures: FibFailure[]): void {
+    const { prefix } = route;
+    const key = keyOf(prefix);
+    const priority = this.#priorityOf(prefix);
+    const foreign = this.#nextHops.bestPriority(prefix);
+    if (foreign !== undefined && foreign <= priority && !this.#own.has(key)) {
+      this.#waiting.set(key, route);
+      // A better one, as that of a connected network, is no failure: ours would only stand behind it.
+      if (foreign === priority) failures.push({ prefix, error: 'EEXIST' });
+      return;
+    }
+    this.#waiting.delete(key);
+    this.#written?.add(key);
+    // Create, unless it is ours already: the kernel's replace would not ask whose the other is.
+    const request = addRoute(this.#kernelRoute(route), this.#own.has(key) ? 'replace' : 'create');
+    writes.push({ prefix, request, removes: false });
+    this.#own.add(key);
+    this.#planFormerRemoval(prefix, writes);
+  }
+
+  /** After the new one is there, so that nothing is lost in between. */
+  #planFormerRemoval(prefix: Prefix, writes: Write[]): void {
+    const former = this.#formerPriority.get(keyOf(prefix));
+    if (former === undefined) return;
+    this.#formerPriority.delete(keyOf(prefix));
+    writes.push(this.#removal(prefix, former));
+  }
+
+  #removal(prefix: Prefix, priority: number): Write {
+    const { table, protocol } = this.#settings;
+    return { prefix, request: deleteRoute({ prefix, table, protocol, priority }), removes: true };
   }
 
   resolve(address: Address): ResolvedNextHop | undefined {
@@ -195,8 +222,14 @@ class KernelFib implements Fib {
     this.#rtnetlink.close();
   }
 
+  #priorityOf(prefix: Prefix): number {
+    const { priority, priority6 = priority } = this.#settings;
+    return familyOfPrefix(prefix) === 4 ? priority : priority6;
+  }
+
   #kernelRoute(route: FibRoute): Route {
-    const { table, protocol, priority } = this.#settings;
+    const { table, protocol } = this.#settings;
+    const priority = this.#priorityOf(route.prefix);
     if (route.kind === 'blackhole') {
       return { prefix: route.prefix, type: 'blackhole', table, protocol, priority, nextHops: [] };
     }
@@ -300,7 +333,7 @@ class KernelFib implements Fib {
 
   #retryWaiting(): void {
     const free = [...this.#waiting.values()].filter(
-      ({ prefix }) => (this.#nextHops.bestPriority(prefix) ?? Infinity) > this.#settings.priority,
+      ({ prefix }) => (this.#nextHops.bestPriority(prefix) ?? Infinity) > this.#priorityOf(prefix),
     );
     if (free.length > 0) void this.apply(free, []);
   }
@@ -311,6 +344,12 @@ class KernelFib implements Fib {
 }
 
 const sliceSize = 2048;
+
+interface Write {
+  readonly prefix: Prefix;
+  readonly request: NetlinkRequest;
+  readonly removes: boolean;
+}
 
 /** fe80::/10. */
 const isLinkLocal = (address: Address): boolean => typeof address === 'bigint' && address >> 118n === 0x3fan;

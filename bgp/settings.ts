@@ -40,6 +40,10 @@ export interface FibSettings {
   /** rtm_protocol of our routes: what we may remove. */
   readonly protocol: number;
   readonly priority: number;
+  /** Metric of IPv6 routes; undefined: the same. */
+  readonly priority6?: number;
+  /** Best routes inside these prefixes stay out of the kernel: somebody else programs them. */
+  readonly except?: readonly Prefix[];
   /** Best routes outside these prefixes stay out of the kernel; empty: all go in. */
   readonly only: readonly Prefix[];
 }

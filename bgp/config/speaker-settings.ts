@@ -16,9 +16,9 @@ import {
   prefixOf,
 } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
-import type { Community, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
+import type { Community, FibSettings, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
 import { isDraining } from './annotations.ts';
-import { parseCommunity, poolExportRules } from './filters.ts';
+import { parseCommunity, poolExportRules, sorted } from './filters.ts';
 import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
@@ -58,16 +58,40 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     peers,
     dynamicPeers: [],
     originate: originated(resources, nodeName),
-    fib: {
-      table: mainTable,
-      protocol: bgpRouteProtocol,
-      priority: common?.ipv4NormalRoutePriority ?? defaultRoutePriority,
-      only: [],
-    },
+    fib: fibOf(resources),
     maxPaths,
     gracefulRestart: { restartTimeSec },
   };
   return { settings, drain: isDraining(resources.nodes.get(nodeName)), interfaces, problems };
+}
+
+function fibOf(resources: BgpResources): FibSettings {
+  const common = resources.configurations.get('default')?.spec;
+  const priority6 = common?.ipv6NormalRoutePriority;
+  const except = prefixesOfOthers(resources);
+  return {
+    table: mainTable,
+    protocol: bgpRouteProtocol,
+    priority: common?.ipv4NormalRoutePriority ?? defaultRoutePriority,
+    ...(priority6 === undefined ? {} : { priority6 }),
+    ...(except.length === 0 ? {} : { except }),
+    only: [],
+  };
+}
+
+/** Pools whose routes somebody else programs: what programClusterRoutes leaves out. */
+function prefixesOfOthers({ configurations, pools }: BgpResources): Prefix[] {
+  const programs = configurations.get('default')?.spec.programClusterRoutes ?? 'Enabled';
+  return sorted(pools).flatMap(([, { spec }]) => {
+    const ipip = spec.ipipMode !== 'Never';
+    const plain = !ipip && spec.vxlanMode === 'Never';
+    const ours =
+      programs === 'Enabled' ||
+      (programs === 'EnabledIPIPOnly' && ipip) ||
+      (programs === 'EnabledNoEncapOnly' && plain);
+    const prefix = parsePrefixOrAddress(spec.cidr);
+    return ours || !prefix ? [] : [prefix];
+  });
 }
 
 function nodeProblem(resources: BgpResources, nodeName: string): ConfigProblem {

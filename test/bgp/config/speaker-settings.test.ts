@@ -367,6 +367,28 @@ describe('bgp settings from resources', () => {
     assert.equal(matchesInterface('e.0', 'ex0'), false);
   });
 
+  it('leaves pools that others program out of the kernel, and takes route priorities', () => {
+    const exceptWith = (programClusterRoutes?: string): string[] => {
+      const { settings } = settingsOf('a', [
+        ...threeNodes,
+        pool('plain', '10.244.0.0/16', {}),
+        pool('tunnel', '10.245.0.0/16', { ipipMode: 'Always' }),
+        configuration('default', programClusterRoutes ? { programClusterRoutes } : {}),
+      ]);
+      return (settings?.fib?.except ?? []).map(formatPrefix);
+    };
+    assert.deepEqual(exceptWith(), []);
+    assert.deepEqual(exceptWith('Enabled'), []);
+    assert.deepEqual(exceptWith('EnabledNoEncapOnly'), ['10.245.0.0/16']);
+    assert.deepEqual(exceptWith('EnabledIPIPOnly'), ['10.244.0.0/16']);
+    assert.deepEqual(exceptWith('Disabled'), ['10.244.0.0/16', '10.245.0.0/16']);
+    const { settings } = settingsOf('a', [
+      ...threeNodes,
+      configuration('default', { ipv4NormalRoutePriority: 100, ipv6NormalRoutePriority: 200 }),
+    ]);
+    assert.deepEqual([settings?.fib?.priority, settings?.fib?.priority6], [100, 200]);
+  });
+
   it('drains when its Node says so', () => {
     const drained: Given = ['Node', 'a', { bgp: { ipv4Address: '10.0.0.1/24' } }, {}, { 'twill.io/drain-bgp': 'true' }];
     assert.equal(speakerSettings(collect('a', [drained]).resources(), 'a').drain, true);

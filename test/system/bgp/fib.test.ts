@@ -140,6 +140,27 @@ describe('bgp fib, in the kernel', () => {
     );
   });
 
+  it('writes its routes with a new metric without losing them in between', async () => {
+    const next = {
+      kind: 'unicast',
+      prefix: prefix('10.60.0.0/26'),
+      nextHops: [{ gateway: address('10.0.1.2') }],
+    } as const;
+    const gone: FibRoute = { kind: 'blackhole', prefix: prefix('10.60.1.0/26') };
+    await fib.apply([next, gone], []);
+    fib.close();
+    fib = await openFib({ settings: { ...settings, priority: 77 }, netns: netnsPath(netns) });
+    const found = await fib.dump();
+    assert.deepEqual(
+      found.map((route) => route.kind === 'unicast' && route.nextHops.length),
+      [0, 0],
+    );
+    assert.deepEqual(await fib.apply([next], [gone.prefix]), []);
+    assert.deepEqual(ours('-4'), ['10.60.0.0/26 via 10.0.1.2 dev e1 metric 77']);
+    await fib.apply([], [next.prefix]);
+    assert.deepEqual(ours('-4'), []);
+  });
+
   it('says what the kernel refused', async () => {
     const route: FibRoute = {
       kind: 'unicast',
