@@ -217,7 +217,7 @@ protocol bgp twill {
 
   it('keeps the routes of a BIRD that restarts, and drops those that do not come back', async () => {
     const us = await up({});
-    await until(() => ourRoutes().includes('198.51.100.0/24'));
+    await until(() => ourRoutes().includes('198.51.100.0/24') && ourRoutes().includes('192.0.2.0/24'));
     const pid = Number(/PID ?(\d+)/i.exec(bench.birdc('show', 'status'))?.[1] ?? 0);
     const watched = watch(() => [ourRoutes()]);
     // Killed, so that it says nothing to anybody.
