@@ -102,8 +102,16 @@ export class Endpoints {
       if (old.list !== key) this.leaveList(old.list, id);
       this.removeElements(old.workload, workload);
     }
-    this.interfaces.set(workload.interfaceName, id);
+    this.takeInterface(workload.interfaceName, id);
     this.putElements(workload, key);
+  }
+
+  /** Two endpoints of one interface are a fault of the datastore: the later one has it, and no address of the other. */
+  private takeInterface(name: string, id: WorkloadId): void {
+    const owner = this.interfaces.get(name);
+    const other = owner === undefined || owner === id ? undefined : this.states.get(owner);
+    for (const [set, key] of other ? sourceKeys(other.workload) : []) this.ruleset.deleteElement(set, key);
+    this.interfaces.set(name, id);
   }
 
   private remove(id: WorkloadId): void {

@@ -52,13 +52,18 @@ export function rulesConfig(parameters: Readonly<Record<string, string>> = {}): 
   const markMask = Number(either('MarkMask', '0xffff0000'));
   const passMark = lowestBit(markMask);
   const acceptedMark = lowestBit(markMask & ~passMark);
-  const limit = parameters['LogActionRateLimit'];
-  const address = parameters['NATOutgoingAddress'];
-  const ports = parameters['NATPortRange']?.replace(':', '-');
+  // They become part of rule texts: what is not well-formed counts as not given, or it would hold up everything else.
+  const wellFormed = (name: string, form: RegExp): string | undefined => {
+    const value = parameters[name];
+    return value !== undefined && form.test(value) ? value : undefined;
+  };
+  const limit = wellFormed('LogActionRateLimit', /^[1-9]\d*\/(second|minute|hour|day)$/);
+  const address = wellFormed('NATOutgoingAddress', /^\d+\.\d+\.\d+\.\d+$/);
+  const ports = wellFormed('NATPortRange', /^\d+[:-]\d+$/)?.replace(':', '-');
   return {
     interfacePrefixes: text('InterfacePrefix', 'cali')
       .split(',')
-      .filter((prefix) => prefix !== ''),
+      .filter((prefix) => /^[\w.-]{1,14}$/.test(prefix)),
     endpointToHostAction: hostAction(text('DefaultEndpointToHostAction', 'Drop')),
     denyVerdict: either('FilterDenyAction', 'Drop').toLowerCase() === 'reject' ? 'reject' : 'drop',
     passMark: hex(passMark),

@@ -75,6 +75,18 @@ describe('the rendered table', () => {
     );
   });
 
+  it('gives an interface that two endpoints claim to the later one alone', () => {
+    const table = rendered([workload('web/a', 'cali1', ['10.65.0.1']), workload('web/b', 'cali1', ['10.65.0.2'])]);
+    const sources = () => [...table.ruleset.elementsOf('workload-sources4').keys()];
+    assert.deepEqual(sources(), ['"cali1" . 10.65.0.2']);
+    table.receive({ kind: 'workload-removed', id: 'web/a' });
+    table.render();
+    assert.deepEqual(sources(), ['"cali1" . 10.65.0.2']);
+    table.receive({ kind: 'workload-removed', id: 'web/b' });
+    table.render();
+    assert.deepEqual(sources(), []);
+  });
+
   it('keeps a rule’s counter when others come before it', () => {
     const rules = [1, 2, 3, 4, 5].map((i) => rule('allow', { protocol: i }));
     const table = rendered([policyUpdate('NetworkPolicy/web/p', { ingress: rules })]);
