@@ -143,8 +143,17 @@ class Feed {
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      for (const update of this.graph.flush()) this.dataplane.onUpdate(update);
+      for (const update of this.graph.flush()) {
+        if (update.kind === 'config') this.reportConfig();
+        this.dataplane.onUpdate(update);
+      }
     });
+  }
+
+  private reportConfig(): void {
+    const { faults, withoutEffect } = this.graph.configNotes;
+    if (withoutEffect.length > 0) this.log.info({ parameters: withoutEffect }, 'parameters without effect here');
+    for (const fault of faults) this.log.warn({ ...fault }, 'parameter value is not acceptable');
   }
 
   private reportFault(key: string): void {

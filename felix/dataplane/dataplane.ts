@@ -23,7 +23,6 @@ import { FlowCutter } from './flow-cutter.ts';
 import { type Hits, readHits } from './hits.ts';
 import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
-import { parametersWithoutEffect } from './parameters.ts';
 import { Revocation } from './revocation.ts';
 import { DesiredTable } from './table.ts';
 
@@ -116,7 +115,6 @@ export class Dataplane {
   onUpdate(update: CalcUpdate): void {
     this.table.receive(update);
     this.revocation?.receive(update);
-    if (update.kind === 'config') this.nameIdleParameters(update.parameters);
     if (update.kind === 'in-sync' && !this.inSync) {
       this.inSync = true;
       this.log.info('in sync with the datastore');
@@ -349,12 +347,6 @@ export class Dataplane {
     const missing = addresses.filter((prefix) => !this.routes.isProgrammed(prefix, interfaceName));
     if (missing.length > 0) return `a route to ${interfaceName} could not be made`;
     return this.lastError === '' ? undefined : this.lastError;
-  }
-
-  private nameIdleParameters(parameters: Readonly<Record<string, string>>): void {
-    const names = parametersWithoutEffect(parameters);
-    if (names.length > 0)
-      this.log.warn({ parameters: names }, 'these Felix parameters are set and have no effect here');
   }
 
   private noteForeignEdit(by: string): void {
