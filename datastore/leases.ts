@@ -1,6 +1,6 @@
 // Leases as deadlines: which keys each holds, and when it ends unless it is renewed. Time is passed in.
 
-import type { Bytes } from './mvcc.ts';
+import type { Bytes } from './mvcc-types.ts';
 
 interface LeaseState {
   readonly ttlSec: number;

@@ -12,139 +12,31 @@
 // (server/mvcc, server/etcdserver/apply.go); test/datastore/kv-contract.ts holds this against the real one.
 
 import { LeaseTable } from './leases.ts';
+import { checkShape } from './mvcc-check.ts';
+import {
+  type Bytes,
+  type Comparison,
+  inRange,
+  type KeyRange,
+  keyRange,
+  MvccError,
+  type MvccOperation,
+  type MvccTransaction,
+  NO_LEASE,
+  type OperationResult,
+  type Outcome,
+  type RangeOptions,
+  type RangeResult,
+  type Relation,
+  type SortTarget,
+  sizeOf,
+  type Version,
+} from './mvcc-types.ts';
 import { OrderedMap } from './ordered-map.ts';
 
-/** Bytes as a string whose characters are 0–255 ("latin1"): compact, immutable, a Map key, and < is byte order. */
-export type Bytes = string;
-
-/** Keys with from <= key < to; `to` undefined reaches to the last key. */
-export interface KeyRange {
-  readonly from: Bytes;
-  readonly to?: Bytes | undefined;
-}
-
-/** One state of one key. `older` is the state before it, until that is compacted away. */
-export interface Version {
-  readonly key: Bytes;
-  readonly value: Bytes;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  /** 0: the key was deleted in modRevision. */
-  readonly version: number;
-  /** Decimal lease id, '0' for none. */
-  readonly lease: string;
-  readonly older: Version | undefined;
-}
+export * from './mvcc-types.ts';
 
 type MutableVersion = { -readonly [K in keyof Version]: K extends 'older' ? MutableVersion | undefined : Version[K] };
-
-export type Relation = '=' | '!=' | '<' | '>';
-
-/** Holds when it holds for every key in the range; for a missing key numbers are 0, and no value compares. */
-export type Comparison = { readonly range: KeyRange; readonly relation: Relation } & (
-  | { readonly target: 'version' | 'createRevision' | 'modRevision'; readonly is: number }
-  | { readonly target: 'value'; readonly is: Bytes }
-  | { readonly target: 'lease'; readonly is: string }
-);
-
-export type SortTarget = 'key' | 'version' | 'createRevision' | 'modRevision' | 'value';
-
-export interface RangeOptions {
-  /** Read the state of this revision; undefined or 0 is the present. */
-  readonly revision?: number | undefined;
-  /** Undefined or 0 is no limit. */
-  readonly limit?: number | undefined;
-  readonly sort?: { readonly target: SortTarget; readonly descending: boolean } | undefined;
-  readonly countOnly?: boolean | undefined;
-  /** Count also what the limit cuts off: costs a walk over the whole range. */
-  readonly countAll?: boolean | undefined;
-  readonly minModRevision?: number | undefined;
-  readonly maxModRevision?: number | undefined;
-  readonly minCreateRevision?: number | undefined;
-  readonly maxCreateRevision?: number | undefined;
-}
-
-export interface RangeResult {
-  readonly versions: readonly Version[];
-  /** Keys in the range, before limit and revision filters; with a limit only exact when countAll was asked. */
-  readonly count: number;
-  readonly more: boolean;
-}
-
-export type MvccOperation =
-  /** An undefined value or lease keeps the present one; undefined value asks that the key exists. */
-  | { readonly kind: 'put'; readonly key: Bytes; readonly value: Bytes | undefined; readonly lease: string | undefined }
-  | { readonly kind: 'delete'; readonly range: KeyRange }
-  | { readonly kind: 'range'; readonly range: KeyRange; readonly options?: RangeOptions }
-  | { readonly kind: 'transaction'; readonly transaction: MvccTransaction };
-
-export interface MvccTransaction {
-  readonly compare: readonly Comparison[];
-  readonly success: readonly MvccOperation[];
-  readonly failure: readonly MvccOperation[];
-}
-
-export type OperationResult =
-  | { readonly kind: 'put'; readonly previous: Version | undefined }
-  | { readonly kind: 'delete'; readonly deleted: readonly Version[] }
-  | ({ readonly kind: 'range' } & RangeResult)
-  | { readonly kind: 'transaction'; readonly succeeded: boolean; readonly results: readonly OperationResult[] };
-
-export interface Outcome {
-  readonly succeeded: boolean;
-  readonly results: readonly OperationResult[];
-  /** The store's revision afterwards. */
-  readonly revision: number;
-  /** What was written, all of this one revision; empty when nothing was. */
-  readonly changes: readonly Version[];
-}
-
-export type MvccErrorCode =
-  | 'compacted'
-  | 'future-revision'
-  | 'duplicate-key'
-  | 'too-many-operations'
-  | 'empty-key'
-  | 'key-not-found'
-  | 'lease-not-found'
-  | 'lease-exists'
-  /** The server around it has no room for more. */
-  | 'no-space';
-
-/** The request was refused and nothing has changed. */
-export class MvccError extends Error {
-  override readonly name = 'MvccError';
-  readonly code: MvccErrorCode;
-
-  constructor(code: MvccErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-/** etcd's --max-txn-ops. */
-export const MAX_OPERATIONS = 128;
-
-/** What a Version costs beside its bytes; for the size that bounds history. */
-const VERSION_OVERHEAD_BYTES = 120;
-
-export const sizeOf = (version: Version): number => version.key.length + version.value.length + VERSION_OVERHEAD_BYTES;
-
-export const NO_LEASE = '0';
-
-/** The range of one key. */
-export const keyRange = (key: Bytes): KeyRange => ({ from: key, to: `${key}\0` });
-
-/** The range of all keys that start with the prefix. */
-export function prefixRange(prefix: Bytes): KeyRange {
-  let end = prefix.length;
-  while (end > 0 && prefix.charCodeAt(end - 1) === 0xff) end--;
-  if (end === 0) return { from: prefix };
-  return { from: prefix, to: prefix.slice(0, end - 1) + String.fromCharCode(prefix.charCodeAt(end - 1) + 1) };
-}
-
-export const inRange = (range: KeyRange, key: Bytes): boolean =>
-  key >= range.from && (range.to === undefined || key < range.to);
 
 export class Mvcc {
   readonly leases = new LeaseTable();
@@ -535,55 +427,4 @@ function revisionFilter(options: RangeOptions): ((version: Version) => boolean) 
 function sorter(sort: { target: SortTarget; descending: boolean }): (a: Version, b: Version) => number {
   const sign = sort.descending ? -1 : 1;
   return (a, b) => (a[sort.target] < b[sort.target] ? -sign : a[sort.target] > b[sort.target] ? sign : 0);
-}
-
-/** Refuses what etcd refuses whatever the state: too many operations, empty keys, one key written twice. */
-function checkShape(transaction: MvccTransaction): void {
-  const { compare, success, failure } = transaction;
-  if (Math.max(compare.length, success.length, failure.length) > MAX_OPERATIONS) {
-    throw new MvccError('too-many-operations', `more than ${MAX_OPERATIONS} operations in one transaction`);
-  }
-  if (compare.some((comparison) => comparison.range.from === '')) {
-    throw new MvccError('empty-key', 'key is not provided');
-  }
-  checkWrites(success);
-  checkWrites(failure);
-}
-
-interface Writes {
-  readonly puts: Set<Bytes>;
-  readonly deletes: KeyRange[];
-}
-
-function checkWrites(operations: readonly MvccOperation[]): Writes {
-  const writes: Writes = { puts: new Set(), deletes: [] };
-  for (const operation of operations) {
-    if (operation.kind === 'delete') {
-      if (operation.range.from === '') throw new MvccError('empty-key', 'key is not provided');
-      writes.deletes.push(operation.range);
-    }
-  }
-  for (const operation of operations) {
-    if (operation.kind !== 'transaction') continue;
-    checkShape(operation.transaction);
-    const success = checkWrites(operation.transaction.success);
-    const failure = checkWrites(operation.transaction.failure);
-    writes.deletes.push(...success.deletes, ...failure.deletes);
-    // Only one of the two branches will run: they may share keys.
-    for (const key of new Set([...success.puts, ...failure.puts])) addPut(writes, key);
-  }
-  for (const operation of operations) {
-    if (operation.kind === 'put') {
-      if (operation.key === '') throw new MvccError('empty-key', 'key is not provided');
-      addPut(writes, operation.key);
-    }
-  }
-  return writes;
-}
-
-function addPut(writes: Writes, key: Bytes): void {
-  if (writes.puts.has(key) || writes.deletes.some((range) => inRange(range, key))) {
-    throw new MvccError('duplicate-key', `key written twice in one transaction: ${key}`);
-  }
-  writes.puts.add(key);
 }

@@ -8,6 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../datastore/until.ts';
 
+/** What still runs when this process ends, after a failure perhaps, ends with it. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** A process that a test owns. */
 export class Daemon {
   readonly child: ChildProcess;
@@ -18,6 +24,8 @@ export class Daemon {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
     });
+    running.add(this.child);
+    this.child.once('exit', () => running.delete(this.child));
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding('utf8').on('data', (chunk: string) => {
         this.#output.push(chunk);
