@@ -1,0 +1,88 @@
+// twill-bgp's configuration file: what it becomes, and how each mistake is named.
+
+import assert from 'node:assert/strict';
+import { settingsFromJson } from '../../bgp/file-config.ts';
+
+const base = { routerId: '10.99.0.1', asn: 65000, listen: [{ address: '10.99.0.1' }] };
+const neighbor = { address: '10.99.1.1', asn: 64601 };
+
+function problemsOf(file: object): readonly string[] {
+  const result = settingsFromJson(JSON.stringify(file));
+  return result.kind === 'problems' ? result.problems : [];
+}
+
+describe('configuration file', () => {
+  it('becomes settings, with defaults for what it leaves out', () => {
+    const file = {
+      ...base,
+      clusterId: '10.99.0.9',
+      holdTime: 180,
+      fib: false,
+      policy: { import: 'accept', export: 'accept' },
+      originate: [{ prefix: '10.65.0.0/26', blackhole: true }],
+      neighbors: [
+        { ...neighbor, type: 'ebgp', passive: true, families: ['ipv4-unicast', 'ipv6-unicast'], maxPrefixes: 5 },
+        { address: 'fd00::1', asn: 65000, routeReflectorClient: true, port: 1179 },
+      ],
+    };
+    const result = settingsFromJson(JSON.stringify(file));
+    assert.equal(result.kind, 'settings');
+    if (result.kind !== 'settings') return;
+    const { settings } = result;
+    assert.equal(settings.clusterId, 0x0a630009);
+    assert.equal(settings.fib, undefined);
+    assert.deepEqual(settings.listen, [{ address: 0x0a630001, port: 179 }]);
+    assert.deepEqual(settings.originate, [
+      { prefix: { address: 0x0a410000, length: 26 }, blackhole: true, communities: [] },
+    ]);
+    const [first, second] = settings.peers;
+    assert.deepEqual(
+      [first?.name, first?.passive, first?.holdTimeSec, first?.families.length, first?.maxPrefixes?.limit],
+      ['file:10.99.1.1', true, 180, 2, 5],
+    );
+    assert.deepEqual(
+      [second?.address, second?.port, second?.routeReflectorClient, second?.families],
+      [(0xfd00n << 112n) | 1n, 1179, true, ['ipv4-unicast']],
+    );
+  });
+
+  const mistakes: readonly (readonly [string, object, string])[] = [
+    ['a missing router id', { ...base, routerId: undefined }, 'routerId: is missing; it must be an IPv4 address'],
+    ['an AS of 0', { ...base, asn: 0 }, 'asn: 0 is not a whole number from 1 to 4294967295'],
+    ['a field that does not exist', { ...base, neighbours: [] }, 'neighbours: no such field'],
+    [
+      'a wrong address',
+      { ...base, neighbors: [{ ...neighbor, address: '10.0.0' }] },
+      'neighbors[0].address: "10.0.0" is not an IP address',
+    ],
+    [
+      'an unknown family',
+      { ...base, neighbors: [{ ...neighbor, families: ['ipv4'] }] },
+      'neighbors[0].families: ["ipv4"] is not a list of ipv4-unicast, ipv6-unicast',
+    ],
+    [
+      'a type that does not go with the AS',
+      { ...base, neighbors: [{ ...neighbor, type: 'ibgp' }] },
+      'neighbors[0].type: "ibgp" does not go with AS 64601 while ours is 65000',
+    ],
+    [
+      'a policy that a file can not have',
+      { ...base, policy: { import: 'reject' } },
+      'policy: only {"import": "accept", "export": "accept"} is possible in a file',
+    ],
+    [
+      'a prefix with host bits',
+      { ...base, originate: [{ prefix: '10.0.0.1/8' }] },
+      'originate[0].prefix: "10.0.0.1/8" is not a prefix as "10.0.0.0/26"',
+    ],
+    ['neighbors that are no list', { ...base, neighbors: {} }, 'neighbors: must be a list'],
+  ];
+  for (const [name, file, problem] of mistakes) {
+    it(`names ${name}`, () => assert.deepEqual(problemsOf(file), [problem]));
+  }
+
+  it('says where the JSON ends', () => {
+    const result = settingsFromJson('{');
+    assert.equal(result.kind === 'problems' && /^not JSON: /.test(result.problems[0] ?? ''), true);
+  });
+});
