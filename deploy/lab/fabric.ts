@@ -3,26 +3,49 @@
 import { existsSync } from 'node:fs';
 import { recordNamespace } from './journal.ts';
 import { ipBatch, must } from './shell.ts';
-import { bridges, defaultRoutes, type Link, links, machines, namespaceOf } from './topology.ts';
+import {
+  bridges,
+  defaultRoutes,
+  earlyPod,
+  type Link,
+  latePod,
+  links,
+  machines,
+  namespaceOf,
+  podMachine,
+  pods,
+} from './topology.ts';
 
 /** A namespace of this name that is not ours. */
 export class NamespaceTaken extends Error {
   override readonly name = 'NamespaceTaken';
 }
 
-export async function makeNamespace(name: string): Promise<void> {
+/** Commands on their way: removal waits for them, so that none makes something behind its back. */
+const making = new Set<Promise<unknown>>();
+
+export const nothingInTheMaking = async (): Promise<void> => void (await Promise.allSettled(making));
+
+function assertFree(name: string): void {
   const namespace = namespaceOf(name);
   if (existsSync(`/run/netns/${namespace}`)) {
     throw new NamespaceTaken(
       `the network namespace ${namespace} exists and is not the lab's: remove it with \`ip netns delete ${namespace}\``,
     );
   }
-  recordNamespace(namespace);
-  await must(['ip', 'netns', 'add', namespace]);
+}
+
+export async function makeNamespace(name: string): Promise<void> {
+  assertFree(name);
+  recordNamespace(namespaceOf(name));
+  const made = must(['ip', 'netns', 'add', namespaceOf(name)]);
+  making.add(made);
+  await made.finally(() => making.delete(made));
   await ipBatch(name, ['link set lo up']);
 }
 
 export async function raiseFabric(): Promise<void> {
+  for (const name of [...machines, ...[...pods, latePod, earlyPod].map(podMachine)]) assertFree(name);
   await Promise.all(machines.map(makeNamespace));
   await Promise.all(machines.map(forwardPackets));
   for (const { namespace, name, address } of bridges) {

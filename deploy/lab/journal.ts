@@ -17,13 +17,30 @@ export const labMark = 'TWILL_LAB';
 const journalFile = join(labDirectory, 'made.jsonl');
 const ownerFile = join(labDirectory, 'owner');
 
+let open = false;
+
+/** From here on things may be made. */
 export function openJournal(): void {
+  open = true;
   mkdirSync(labDirectory, { recursive: true, mode: 0o755 });
   writeFileSync(ownerFile, JSON.stringify({ pid: process.pid, startTime: startTimeOf(process.pid) }));
 }
 
+/** The lab ends: what is still on its way to making something gets an error instead. */
+export function closeJournal(): void {
+  open = false;
+}
+
+export const isOpen = (): boolean => open;
+
+/** To be called before anything is made. */
+export function assertOpen(): void {
+  if (!open) throw new Error('the lab is ending');
+}
+
 /** To be called before the namespace is made. */
 export function recordNamespace(name: string): void {
+  assertOpen();
   appendFileSync(journalFile, `${JSON.stringify({ namespace: name })}\n`);
 }
 

@@ -70,7 +70,8 @@ async function up(keep: boolean): Promise<number> {
     table.footer();
     return table.failed === 0 ? 0 : 1;
   } catch (error) {
-    await removeLab();
+    // What is interrupted fails, too: that is no news.
+    await (ended.removal() ?? removeLab());
     output.write(
       `\n✘ the lab could not be raised: ${error instanceof Error ? error.message : String(error)}\n\n0 passed, 1 failed\n`,
     );
@@ -101,17 +102,19 @@ function leaveUp(lab: Lab): void {
 }
 
 /** Ctrl-C and a terminal that is closed end the lab as tidily as its own end. */
-function removeWhenEnded(): { cancel(): void } {
+function removeWhenEnded(): { cancel(): void; removal(): Promise<never> | undefined } {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let removal: Promise<never> | undefined;
   const end = (): void => {
     output.write('\ninterrupted: removing the lab\n');
-    void removeLab().then(() => process.exit(130));
+    removal ??= removeLab().then(() => process.exit(130));
   };
-  for (const signal of signals) process.once(signal, end);
+  for (const signal of signals) process.on(signal, end);
   return {
     cancel: () => {
       for (const signal of signals) process.removeListener(signal, end);
     },
+    removal: () => removal,
   };
 }
 

@@ -90,10 +90,6 @@ export class NodeAgent {
     return familyOf(this.#kept.pid);
   }
 
-  get restarts(): number {
-    return this.#kept.restarts;
-  }
-
   /** Leaves it running for good when the lab ends: nobody starts it again. */
   release(): void {
     this.#kept.release();

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isAlive, labDirectory, labMark, markedProcesses } from './journal.ts';
+import { assertOpen, isAlive, isOpen, labDirectory, labMark, markedProcesses } from './journal.ts';
 import { inside, sleep } from './shell.ts';
 
 export interface Service {
@@ -24,6 +24,7 @@ export const logFileOf = (service: Pick<Service, 'name'>): string => join(labDir
 
 /** Starts it in a process group of its own, so that Ctrl-C in the terminal reaches the lab alone. */
 export function start(service: Service): Running {
+  assertOpen();
   const logFile = logFileOf(service);
   mkdirSync(dirname(logFile), { recursive: true });
   const log = openSync(logFile, 'a');
@@ -50,15 +51,11 @@ export function logTail(service: Pick<Service, 'name'>, lines = 5): string {
   }
 }
 
-/** Counts the ends of labs in this process: what belonged to an ended one is not started again. */
-let ends = 0;
-
 /** A service that is started again a moment after it ended, as systemd would with Restart=always. */
 export class Kept {
   readonly service: Service;
   #running: Running;
   #stopped = false;
-  restarts = 0;
 
   constructor(service: Service, restartAfterMs: number) {
     this.service = service;
@@ -76,11 +73,9 @@ export class Kept {
 
   #launch(restartAfterMs: number): Running {
     const running = start(this.service);
-    const endsBefore = ends;
     void running.ended.then(async () => {
       await sleep(restartAfterMs);
-      if (this.#stopped || ends !== endsBefore) return;
-      this.restarts++;
+      if (this.#stopped || !isOpen()) return;
       this.#running = this.#launch(restartAfterMs);
     });
     return running;
@@ -113,7 +108,6 @@ export function kill(pids: readonly number[], signal: NodeJS.Signals = 'SIGKILL'
 
 /** Ends every process of the lab, and returns when the last one is gone. */
 export async function endAllProcesses(): Promise<number> {
-  ends++;
   const seen = new Set<number>();
   // Again until none is left: one of them may be starting another right now.
   for (;;) {
