@@ -3,7 +3,7 @@
 // Sockets are made by linux/sockets.ts, which can set what Node cannot, and are handed to Node as descriptors.
 //
 //   read:  kernel → one buffer shared by all connections → onBytes, synchronously. Nothing is allocated per read.
-//   write: write() only queues. At the end of the turn the queue goes out in one call; while the kernel has not taken
+//   write: write() only queues. When the running callback has ended the queue goes out in one call; while the kernel has not taken
 //          that, what follows gathers for the next one. So many small messages become few segments without Nagle.
 
 import { createServer, type Server, Socket } from 'node:net';
@@ -139,6 +139,23 @@ class TcpTransport implements Transport {
     socket.once('close', () => this.#connections.delete(connection));
     return connection;
   }
+}
+
+/** Connections with something to write. */
+let waiting: TcpConnection[] = [];
+
+/**
+ * Writes when the callback that is running has ended: by then it has queued all that it has for anybody. Waiting for the
+ * next turn of the event loop instead would cost each change of a route one more turn.
+ */
+function flushSoon(connection: TcpConnection): void {
+  waiting.push(connection);
+  if (waiting.length > 1) return;
+  process.nextTick(() => {
+    const ready = waiting;
+    waiting = [];
+    for (const one of ready) one.flush();
+  });
 }
 
 /** Which connection a socket's bytes are for. */
@@ -279,10 +296,13 @@ class TcpConnection implements Connection {
     if (this.queuedBytes > highWaterBytes) this.#slow = true;
     if (this.#flushScheduled || this.#inFlightBytes > 0) return;
     this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      this.#flush();
-    });
+    flushSoon(this);
+  }
+
+  /** Hands what is queued to the kernel. */
+  flush(): void {
+    this.#flushScheduled = false;
+    this.#flush();
   }
 
   #flush(): void {
