@@ -68,7 +68,7 @@ function randomAttributes(random: (below: number) => number, external: boolean, 
 describe('decision process', () => {
   it('agrees with the reference in every insertion order', () => {
     const random = randomFrom(7);
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < 60; round++) {
       const drafts = Array.from({ length: 2 + random(3) }, (_, i) => {
         const external = random(2) === 0;
         const asn = external ? (neighbors[random(2)] ?? 1) : 65000;
