@@ -22,7 +22,7 @@ import { NftBatchSocket } from '../linux/netlink/nftables-batch.ts';
 import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../linux/netlink/socket.ts';
 import { openGuardedNftables } from '../linux/nftables-guard.ts';
-import { writeSysctlsIfPresent } from '../linux/sysctl.ts';
+import { setSysctls } from '../linux/sysctl.ts';
 import { ControlError, type ControlRequest, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { felixSocket, type NodeOptions } from './options.ts';
@@ -63,7 +63,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   const dataplane = new Dataplane({
     channel,
     netlink,
-    writeSwitches: writeSysctlsIfPresent,
+    writeSwitches: setSysctls,
     ...(conntrack && { conntrack }),
     log,
   });

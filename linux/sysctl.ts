@@ -38,3 +38,23 @@ export function writeSysctlsIfPresent(
     return complete;
   });
 }
+
+/**
+ * As writeSysctlsIfPresent, leaving switches alone that are as wanted: reading one costs microseconds, writing
+ * `forwarding` makes the kernel visit all of the device's addresses under its big lock.
+ */
+export function setSysctls(values: Readonly<Record<SysctlName, string | number>>, netns?: NetnsRef): boolean {
+  return insideNetns(netns, () => {
+    let complete = true;
+    for (const [name, value] of Object.entries(values)) {
+      try {
+        const path = `/proc/sys/${name}`;
+        if (readFileSync(path, 'utf8').trim() !== String(value)) writeFileSync(path, String(value), { flag: 'r+' });
+      } catch (error) {
+        if (!hasCode(error, 'ENOENT')) throw error;
+        complete = false;
+      }
+    }
+    return complete;
+  });
+}

@@ -11,7 +11,7 @@ import { Rtnetlink } from '../../../linux/netlink/rtnetlink.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../../linux/netlink/socket.ts';
 import { netnsPath } from '../../../linux/netns.ts';
 import { openNftables } from '../../../linux/nftables.ts';
-import { writeSysctlsIfPresent } from '../../../linux/sysctl.ts';
+import { setSysctls } from '../../../linux/sysctl.ts';
 import { createLogger } from '../../../runtime/log.ts';
 
 let serial = 0;
@@ -182,7 +182,7 @@ export class Felix {
       conntrack: this.conntrack,
       channel: this.channel,
       netlink: this.netlink,
-      writeSwitches: (values) => writeSysctlsIfPresent(values, netns),
+      writeSwitches: (values) => setSysctls(values, netns),
       log,
     });
     if (events) {
