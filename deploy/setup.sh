@@ -94,6 +94,9 @@ etcd-server   etcd                      is the datastore of a real cluster
 etcd-client   etcdctl                   reads our keys as anybody's client would
 conntrack     conntrack                 shows the flows that a policy change cuts
 tcpdump       tcpdump                   sees what is on the wire
+gobgpd        gobgpd                    is another speaker to talk BGP with
+openbgpd      /usr/sbin/bgpd            is another speaker to talk BGP with
+exabgp        exabgp                    is another speaker to talk BGP with
 openssl       openssl                   makes certificates for mutual TLS
 containernetworking-plugins /usr/lib/cni/bridge are chained with our CNI plugin
 redis-server  redis-server              holds what is true only for a while
@@ -124,6 +127,8 @@ services_of() {
       frr) echo frr ;;
       etcd-server) echo etcd ;;
       redis-server) echo redis-server ;;
+      gobgpd | exabgp) echo "$package" ;;
+      openbgpd) echo openbgpd bgplgd ;;
       nftables) echo nftables ;;
     esac
   done

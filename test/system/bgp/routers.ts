@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createNetns, deleteNetns, netnsPath } from '../../../linux/netns.ts';
 
@@ -54,14 +54,12 @@ export class Bench {
 
   /** Starts a daemon on the router's side; its output goes to a file in the bench's directory. */
   start(name: string, ...command: string[]): ChildProcess {
+    // The daemon writes by itself: what it says at its end may come when the directory is gone.
+    const log = openSync(join(this.directory, `${name}.log`), 'w');
     const child = spawn('nsenter', [`--net=${netnsPath(this.them)}`, '--', ...command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', log, log],
     });
-    const log = join(this.directory, `${name}.log`);
-    writeFileSync(log, '');
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => writeFileSync(log, chunk, { flag: 'a' }));
-    }
+    closeSync(log);
     this.#children.push(child);
     return child;
   }
