@@ -20,17 +20,26 @@ export interface BlockChange {
 
 /** What one transaction will change. */
 export interface Plan {
-  /** By prefix text. */
+  /** By prefix text: of all requests that the transaction carries out. */
   readonly changes: Map<string, BlockChange>;
+  /** Of the request that plans now. */
   readonly addresses: Address[];
 }
 
 export const emptyPlan = (): Plan => ({ changes: new Map(), addresses: [] });
 
-/** Blocks, and for the new ones their affinity: confirmed at once, for both are one transaction. */
-export function assignmentWrites(plan: Plan, node: string): Operation[] {
+/** A plan for one more request in the same transaction; the plan before stays as it is, should this one be refused. */
+export const planUpon = ({ changes }: Plan): Plan => ({ changes: new Map(changes), addresses: [] });
+
+/**
+ * Blocks, and for the new ones their affinity: confirmed at once, for both are one transaction. A block that is nobody's
+ * and empty has no reason to exist.
+ */
+export function blockWrites(plan: Plan, node: string): Operation[] {
   return [...plan.changes.values()].flatMap(({ prefix, before, after }): Operation[] => {
-    const block: Operation = { kind: 'put', key: blockKey(prefix), value: encodeBlock(after) };
+    const key = blockKey(prefix);
+    if (after.affinity === null && isEmpty(after)) return [{ kind: 'delete', key }];
+    const block: Operation = { kind: 'put', key, value: encodeBlock(after) };
     if (before.revision !== 0) return [block];
     const value = JSON.stringify({ state: 'confirmed', deleted: false });
     return [block, { kind: 'put', key: affinityKey(node, prefix), value }];
@@ -53,9 +62,3 @@ export const comparesBlock = ({ prefix, before }: BlockChange): Compare => ({
   target: 'modRevision',
   is: before.revision,
 });
-
-/** A block that is nobody's and empty has no reason to exist. */
-export const releaseWrite = ({ prefix, after: block }: BlockChange): Operation =>
-  block.affinity === null && isEmpty(block)
-    ? { kind: 'delete', key: blockKey(prefix) }
-    : { kind: 'put', key: blockKey(prefix), value: encodeBlock(block) };

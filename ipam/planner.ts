@@ -90,7 +90,7 @@ export class Planner {
     owner: blocks.Owner,
   ): Promise<Step> {
     const config = this.#settings.view.config();
-    const own = await this.#ownBlocks(family);
+    const own = withNewBlocks(await this.#ownBlocks(family), plan, family);
     let missing = count;
     for (const known of own.values()) {
       if (missing === 0) return done;
@@ -224,16 +224,29 @@ export class Planner {
   async planRelease(plan: Plan, name: string, handle: string): Promise<void> {
     const { now, view } = this.#settings;
     const prefix = prefixOfBlockKey(blockKeyOfName(name));
-    const before = prefix && (this.#own.get(familyOfPrefix(prefix))?.get(name) ?? (await this.read(prefix)));
-    if (!prefix || !before) return;
-    const ordinals = blocks.ordinalsOfHandle(before.block, handle);
-    plan.addresses.push(...blocks.addressesOf(before.block, ordinals));
-    plan.changes.set(name, {
-      prefix,
-      before,
-      after: blocks.release(before.block, ordinals, now(), view.config().ipCooldownSeconds),
-    });
+    if (!prefix) return;
+    const planned = plan.changes.get(name);
+    const before = planned?.before ?? this.#own.get(familyOfPrefix(prefix))?.get(name) ?? (await this.read(prefix));
+    if (!before) return;
+    const current = planned?.after ?? before.block;
+    const ordinals = blocks.ordinalsOfHandle(current, handle);
+    plan.addresses.push(...blocks.addressesOf(current, ordinals));
+    const after = blocks.release(current, ordinals, now(), view.config().ipCooldownSeconds);
+    plan.changes.set(name, { prefix, before, after });
   }
+}
+
+/** The node's blocks with those that requests before claim in the same transaction. */
+function withNewBlocks(
+  own: ReadonlyMap<string, KnownBlock>,
+  { changes }: Plan,
+  family: Family,
+): ReadonlyMap<string, KnownBlock> {
+  const claimed = [...changes].filter(
+    ([, { prefix, before }]) => before.revision === 0 && familyOfPrefix(prefix) === family,
+  );
+  if (claimed.length === 0) return own;
+  return new Map([...own, ...claimed.map(([name, { before }]): [string, KnownBlock] => [name, before])]);
 }
 
 const blockKeyOfName = (name: string): string => `${blocksOf(name.includes(':') ? 6 : 4)}${name.replace('/', '-')}`;

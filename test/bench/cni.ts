@@ -2,7 +2,9 @@
 // the Go plugins bridge + host-local, which have neither. Both are executed as a runtime does it, one after the other in
 // the same run, then many at a time.
 //
-//     npm run build && npm run bench:cni [-- <pods>]
+//     npm run build && npm run bench:cni [-- <pods> [<rounds>]]
+//
+// BENCH_LOG=debug makes the agent say where the time of each ADD goes.
 //
 // Everything runs in a network namespace of its own: this program starts itself again inside it.
 
@@ -19,6 +21,7 @@ const self = fileURLToPath(import.meta.url);
 const bin = fileURLToPath(new URL('../../dist/bin/', import.meta.url));
 const goPlugins = '/usr/lib/cni';
 const prefix = 'tw-cnibench';
+const parallelRounds = 3;
 
 interface Plugin {
   readonly name: string;
@@ -27,12 +30,12 @@ interface Plugin {
 }
 
 async function main(): Promise<void> {
-  const [count = '50', folder] = process.argv.slice(2);
-  if (folder === undefined) await outside(count);
-  else await inside(Number(count), folder);
+  const [pods = '50', rounds = pods, folder] = process.argv.slice(2);
+  if (folder === undefined) await outside(pods, rounds);
+  else await inside(Number(pods), Number(rounds), folder);
 }
 
-async function outside(count: string): Promise<void> {
+async function outside(pods: string, rounds: string): Promise<void> {
   for (const needed of [join(bin, 'twill-node'), join(goPlugins, 'bridge')]) {
     if (!existsSync(needed)) {
       console.error(`${needed} is missing: npm run build; apt-get install containernetworking-plugins`);
@@ -47,7 +50,7 @@ async function outside(count: string): Promise<void> {
     const tsx = createRequire(import.meta.url).resolve('tsx');
     const child = spawn(
       'nsenter',
-      [`--net=${netnsPath(prefix)}`, process.execPath, '--import', tsx, self, count, folder],
+      [`--net=${netnsPath(prefix)}`, process.execPath, '--import', tsx, self, pods, rounds, folder],
       {
         stdio: 'inherit',
       },
@@ -63,7 +66,7 @@ function removeNamespaces(): void {
   for (const name of listNetns()) if (name.startsWith(prefix)) deleteNetns(name);
 }
 
-async function inside(count: number, folder: string): Promise<void> {
+async function inside(count: number, rounds: number, folder: string): Promise<void> {
   const services = await startNode(folder);
   try {
     const plugins: Plugin[] = [
@@ -94,7 +97,7 @@ async function inside(count: number, folder: string): Promise<void> {
     for (const plugin of plugins) await measure(plugin, 1, folder);
     const rows = [['one at a time', '', 'p50 ms', 'p99 ms']];
     const alone = new Map(plugins.map((plugin) => [plugin, { add: [] as number[], del: [] as number[] }]));
-    for (let round = 0; round < count; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const plugin of plugins) {
         const { add, del } = await measure(plugin, 1, folder);
         alone.get(plugin)?.add.push(...add);
@@ -103,7 +106,15 @@ async function inside(count: number, folder: string): Promise<void> {
     }
     for (const [{ name }, times] of alone) rows.push(...rowsOf(name, times));
     rows.push([`${count} at a time`, '', 'p50 ms', 'p99 ms']);
-    for (const plugin of plugins) rows.push(...rowsOf(plugin.name, await measure(plugin, count, folder)));
+    const together = new Map(plugins.map((plugin) => [plugin, { add: [] as number[], del: [] as number[] }]));
+    for (let round = 0; round < parallelRounds; round++) {
+      for (const plugin of plugins) {
+        const { add, del } = await measure(plugin, count, folder);
+        together.get(plugin)?.add.push(...add);
+        together.get(plugin)?.del.push(...del);
+      }
+    }
+    for (const [{ name }, times] of together) rows.push(...rowsOf(name, times));
     print(rows);
   } finally {
     for (const service of services) service.kill('SIGTERM');

@@ -260,4 +260,139 @@ describe('ipam allocator', () => {
     const { blocks } = await snapshot(store, [], []);
     for (const block of blocks) assert.equal(block.allocations.filter((index) => index !== null).length, 1);
   });
+
+  const oneEndpoint = (key: string): NonNullable<AssignRequest['also']> => {
+    return () => ({
+      compare: [{ key, target: 'version', is: 0 }],
+      then: [{ kind: 'put', key, value: 'x' }],
+    });
+  };
+
+  it('carries out in one transaction what waits, across blocks, and releases likewise', async () => {
+    const counted = counting(store);
+    const a = allocator(counted.store, 'a', { pools: [pool('10.0.0.0/16', 29)] });
+    const names = Array.from({ length: 30 }, (_, i) => `a.${i}`);
+    const results = await Promise.all(
+      names.map((name) => a.assign(request(name, { also: oneEndpoint(`/e/${name}`) }))),
+    );
+    assert.equal(new Set(results.flatMap(assigned)).size, 30);
+    assert.equal(counted.calls.transactions, 1);
+    assert.equal((await snapshot(store, [], [])).blocks.length, 4, 'requests fill the new blocks of those before');
+    const revisions = new Set(results.map((result) => result.kind === 'assigned' && result.revision));
+    assert.equal(revisions.size, 1);
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+
+    counted.calls.transactions = 0;
+    const released = await Promise.all(
+      names.map((name) => a.releaseByHandle(name, [{ kind: 'delete', key: `/e/${name}` }])),
+    );
+    assert.deepEqual(
+      released.flatMap((one) => one.released.map(formatAddress)).sort(),
+      results.flatMap(assigned).sort(),
+    );
+    assert.equal(counted.calls.transactions, 1);
+    assert.deepEqual((await store.list('/e/')).entries, []);
+    assert.deepEqual((await store.list(handleRoot)).entries, []);
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+  });
+
+  it("stays within etcd's limits for a transaction, however many wait", async () => {
+    const most = { compare: 0, then: 0, otherwise: 0 };
+    const watched: KvStore = {
+      ...counting(store).store,
+      transact: (transaction) => {
+        most.compare = Math.max(most.compare, transaction.compare.length);
+        most.then = Math.max(most.then, transaction.then.length);
+        most.otherwise = Math.max(most.otherwise, transaction.otherwise?.length ?? 0);
+        return store.transact(transaction);
+      },
+    };
+    const a = allocator(watched, 'a', { pools: [pool('10.0.0.0/16', 28)] });
+    const names = Array.from({ length: 300 }, (_, i) => `a.${i}`);
+    const results = await Promise.all(
+      names.map((name) => a.assign(request(name, { also: oneEndpoint(`/e/${name}`) }))),
+    );
+    assert.equal(new Set(results.flatMap(assigned)).size, 300);
+    assert.ok(most.compare > 100 && Math.max(...Object.values(most)) <= 128, JSON.stringify(most));
+    await Promise.all(names.map((name) => a.releaseByHandle(name)));
+    assert.deepEqual((await store.list(handleRoot)).entries, []);
+    assert.ok(Math.max(...Object.values(most)) <= 128, JSON.stringify(most));
+  });
+
+  it('leaves the others alone when one of many is refused', async () => {
+    const a = allocator(store, 'a', { pools: [pool('10.0.0.0/29', 29)], config: { strict_affinity: true } });
+    await store.transact({ compare: [], then: [{ kind: 'put', key: '/e/taken', value: 'somebody else' }] });
+    const outside = { addresses: [parseAddress('192.0.2.1') ?? assert.fail()] };
+    const requests = [
+      request('a.0', { also: oneEndpoint('/e/0') }),
+      request('a.1', outside),
+      request('a.2', { also: oneEndpoint('/e/taken') }),
+      request('a.3', { pools: ['nope'] }),
+      request('a.4', { also: oneEndpoint('/e/4') }),
+      request('a.5', { count: { 4: 7 } }),
+    ];
+    const results = await Promise.all(requests.map((one) => a.assign(one)));
+    const kinds = results.map((result) => (result.kind === 'refused' ? result.reason : result.kind));
+    assert.deepEqual(kinds, ['assigned', 'address-outside-pools', 'conflict', 'no-pool', 'assigned', 'exhausted']);
+    const handles = (await store.list(handleRoot)).entries.map(({ key }) => key.slice(handleRoot.length));
+    assert.deepEqual(handles, ['a.0', 'a.4']);
+    assert.equal((await store.get('/e/taken'))?.value, 'somebody else');
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+  });
+
+  it('keeps the order of requests for one handle', async () => {
+    const a = allocator(store, 'a', { pools: [pool('10.0.0.0/24', 26)] });
+    const [first, freed, second] = await Promise.all([
+      a.assign(request('a.1')),
+      a.releaseByHandle('a.1'),
+      a.assign(request('a.1')),
+    ]);
+    assert.deepEqual(freed.released.map(formatAddress), assigned(first));
+    assert.notDeepEqual(assigned(second), assigned(first));
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+  });
+
+  it('finds out for each of many whether a write of unknown outcome happened', async () => {
+    for (const happened of [true, false]) {
+      let faults = 1;
+      const flaky: KvStore = {
+        ...counting(store).store,
+        transact: async (transaction: Transaction) => {
+          if (faults-- <= 0) return store.transact(transaction);
+          if (happened) await store.transact(transaction);
+          throw new KvError('unknown-outcome', 'the connection broke');
+        },
+      };
+      const node = `n${happened}`;
+      const a = allocator(flaky, node, { pools: [pool('10.0.0.0/24', 26)] });
+      const names = Array.from({ length: 10 }, (_, i) => `${node}.${i}`);
+      const results = await Promise.all(
+        names.map((name) => a.assign(request(name, { also: oneEndpoint(`/e/${name}`) }))),
+      );
+      assert.equal(new Set(results.flatMap(assigned)).size, 10);
+      faults = 1;
+      const released = await Promise.all(names.map((name) => a.releaseByHandle(name)));
+      assert.equal(released.length, 10);
+      assert.deepEqual((await store.list(`${handleRoot}${node}`)).entries, []);
+    }
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['ntrue', 'nfalse'])), []);
+  });
+
+  it('rejects all that were in a transaction that could not be sent, and goes on', async () => {
+    let faults = 1;
+    const flaky: KvStore = {
+      ...counting(store).store,
+      transact: async (transaction: Transaction) => {
+        if (faults-- > 0) throw new KvError('unavailable', 'nobody answers');
+        return store.transact(transaction);
+      },
+    };
+    const a = allocator(flaky, 'a', { pools: [pool('10.0.0.0/24', 26)] });
+    const outcomes = await Promise.allSettled(['a.0', 'a.1', 'a.2'].map((name) => a.assign(request(name))));
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
+    assert.equal(assigned(await a.assign(request('a.3'))).length, 1);
+  });
 });
