@@ -11,6 +11,7 @@ import { requestedAddresses } from './attachment.ts';
 import type { CniContext } from './context.ts';
 import { decodeEndpoint, encodeEndpoint } from './endpoint.ts';
 import { CniError } from './errors.ts';
+import { ensureNetworkProfile } from './profile.ts';
 import type { Target } from './target.ts';
 
 export interface Assigned {
@@ -24,6 +25,8 @@ export const attachmentAttributes = { network: 'network', containerId: 'containe
 
 /** Throws CniError when there is no address to have. */
 export async function assign(context: CniContext, target: Target, mac: string): Promise<Assigned> {
+  const { attachment, configuration } = target;
+  if (!attachment.pod && !configuration.profiles) await ensureNetworkProfile(context, configuration.name);
   const first = await assignOver(context, target, mac, undefined);
   if (first.kind === 'assigned') return first;
   if (first.reason !== 'conflict') throw new CniError('noAddress', first.message);
