@@ -9,6 +9,7 @@
 // one exception: where no table of ours exists at all, the empty one is put up at once, which drops all traffic of workloads,
 // because without it there would be no policy until the datastore has answered.
 
+import { parseWorkloadEndpointName } from '../../datastore/model/index.ts';
 import type { MonitorEvent } from '../../linux/monitor.ts';
 import type { Conntrack } from '../../linux/netlink/conntrack.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
@@ -18,11 +19,12 @@ import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
 import { tableName } from '../nft/objects.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
 import type { TableChannel } from './channel.ts';
-import type { EndpointChange } from './endpoints.ts';
+import type { EndpointChange, InterfaceChange } from './endpoints.ts';
 import { FlowCutter } from './flow-cutter.ts';
 import { type Hits, readHits } from './hits.ts';
 import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
+import type { RenderedRule } from './policies.ts';
 import { Revocation } from './revocation.ts';
 import { DesiredTable } from './table.ts';
 
@@ -204,6 +206,22 @@ export class Dataplane {
     return readHits(this.options.channel, this.table);
   }
 
+  /** Every policy rule in the table. */
+  rules(): Iterable<RenderedRule> {
+    return this.table.rules();
+  }
+
+  /** The interface of the endpoint with this id, or of the pod `<namespace>/<pod>`. */
+  interfaceOf(name: string): string | undefined {
+    const exact = this.table.workload(name);
+    if (exact) return exact.interfaceName;
+    for (const { id, interfaceName } of this.table.workloads()) {
+      const [namespace, last = ''] = id.split('/');
+      if (`${namespace}/${parseWorkloadEndpointName(last)?.workload}` === name) return interfaceName;
+    }
+    return undefined;
+  }
+
   /** Stops; the kernel keeps what it has. */
   async close(): Promise<void> {
     this.closed = true;
@@ -257,8 +275,9 @@ export class Dataplane {
       this.routes.resync();
     }
     if (this.interfacesUnknown && this.table.needsInterfaces) this.readInterfaces();
-    const changes = this.table.render();
-    this.renderRoutes(changes);
+    const { endpoints: changes, interfaces } = this.table.render();
+    this.renderRoutes(interfaces);
+    this.noteTakenInterfaces(interfaces);
     for (const { before, after } of changes) if (before && !after) this.awaiting.forget(before.id);
     const failures = this.routes.removeStale();
     await this.commitTable();
@@ -302,7 +321,17 @@ export class Dataplane {
     ruleset.committed();
   }
 
-  private renderRoutes(changes: readonly EndpointChange[]): void {
+  /** An endpoint that another one takes the interface from is no longer in the kernel. */
+  private noteTakenInterfaces(changes: readonly InterfaceChange[]): void {
+    for (const { before, after } of changes) {
+      if (!before || !after || before.id === after.id) continue;
+      const { interfaceName } = after;
+      this.log.warn({ interfaceName, from: before.id, to: after.id }, 'an interface goes to another endpoint');
+      this.awaiting.reopen(before.id);
+    }
+  }
+
+  private renderRoutes(changes: readonly InterfaceChange[]): void {
     for (const { before } of changes) {
       for (const prefix of before?.addresses ?? []) this.routes.delete(prefix, before?.interfaceName ?? '');
     }
@@ -343,6 +372,9 @@ export class Dataplane {
     if (!workload) return 'felix knows no such endpoint of this node';
     if (workload.revision < revision) return `felix has it at revision ${workload.revision}`;
     const { interfaceName, addresses } = workload;
+    const holder = this.table.workloadOn(interfaceName);
+    if (holder && holder.id !== id)
+      return `interface ${interfaceName} belongs to ${holder.id}, which was written later`;
     if (!this.routes.hasInterface(interfaceName)) return `interface ${interfaceName} is not there, or is down`;
     const missing = addresses.filter((prefix) => !this.routes.isProgrammed(prefix, interfaceName));
     if (missing.length > 0) return `a route to ${interfaceName} could not be made`;

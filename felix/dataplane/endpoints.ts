@@ -29,6 +29,14 @@ export interface EndpointChange {
   readonly after?: CalcWorkload;
 }
 
+/** What became of an interface: whose it was, and whose it is, in the table. */
+export type InterfaceChange = EndpointChange;
+
+export interface EndpointChanges {
+  readonly endpoints: readonly EndpointChange[];
+  readonly interfaces: readonly InterfaceChange[];
+}
+
 interface EndpointState {
   readonly workload: CalcWorkload;
   readonly list: string;
@@ -41,8 +49,10 @@ export class Endpoints {
   private readonly lists = new Map<string, PolicyList>();
   private readonly listsByOwner = new Map<string, Set<string>>();
   private readonly shared: SharedChains;
-  /** Who an interface belongs to: the one that came last. */
-  private readonly interfaces = new Map<string, WorkloadId>();
+  /** Who says that an interface is theirs. More than one is a fault of the datastore, or a replacement under way. */
+  private readonly claims = new Map<string, Set<WorkloadId>>();
+  /** Whom the table has on an interface: one of its claimants. */
+  private readonly holders = new Map<string, CalcWorkload>();
   private readonly received = new Map<WorkloadId, CalcWorkload | undefined>();
 
   constructor(ruleset: Ruleset, policies: Policies, shared: SharedChains) {
@@ -65,8 +75,7 @@ export class Endpoints {
   }
 
   workloadOn(interfaceName: string): CalcWorkload | undefined {
-    const id = this.interfaces.get(interfaceName);
-    return id === undefined ? undefined : this.workload(id);
+    return this.holders.get(interfaceName);
   }
 
   workload(id: WorkloadId): CalcWorkload | undefined {
@@ -74,19 +83,22 @@ export class Endpoints {
   }
 
   /** `reshaped`: policies and profiles, by key, that now have rules or Pass where they had none, or the reverse. */
-  render(reshaped: ReadonlySet<string>, config: RulesConfig): EndpointChange[] {
+  render(reshaped: ReadonlySet<string>, config: RulesConfig): EndpointChanges {
     const affected = new Set<string>();
     for (const owner of reshaped) for (const list of this.listsByOwner.get(owner) ?? []) affected.add(list);
     for (const key of affected) this.renderList(key, config);
-    const changes = [...this.received].map(([id, after]): EndpointChange & { id: WorkloadId } => {
+    const endpoints: EndpointChange[] = [];
+    const touched = new Set<string>();
+    for (const [id, after] of this.received) {
       const before = this.states.get(id)?.workload;
-      return { id, ...(before && { before }), ...(after && { after }) };
-    });
+      endpoints.push({ ...(before && { before }), ...(after && { after }) });
+      for (const workload of [before, after]) if (workload) touched.add(workload.interfaceName);
+      if (before) this.unclaim(before);
+      if (after) this.write(id, after, config);
+      else this.remove(id);
+    }
     this.received.clear();
-    // Those that go free their interface before it is given to another.
-    for (const { id, after } of changes) if (!after) this.remove(id);
-    for (const { id, after } of changes) if (after) this.write(id, after, config);
-    return changes;
+    return { endpoints, interfaces: [...touched].map((name) => this.settle(name)) };
   }
 
   renderAll(config: RulesConfig): void {
@@ -98,28 +110,46 @@ export class Endpoints {
     const key = listKey(workload);
     if (old?.list !== key) this.joinList(key, workload, config);
     this.states.set(id, { workload, list: key });
-    if (old) {
-      if (old.list !== key) this.leaveList(old.list, id);
-      this.removeElements(old.workload, workload);
-    }
-    this.takeInterface(workload.interfaceName, id);
-    this.putElements(workload, key);
-  }
-
-  /** Two endpoints of one interface are a fault of the datastore: the later one has it, and no address of the other. */
-  private takeInterface(name: string, id: WorkloadId): void {
-    const owner = this.interfaces.get(name);
-    const other = owner === undefined || owner === id ? undefined : this.states.get(owner);
-    for (const [set, key] of other ? sourceKeys(other.workload) : []) this.ruleset.deleteElement(set, key);
-    this.interfaces.set(name, id);
+    if (old && old.list !== key) this.leaveList(old.list, id);
+    const claimants = this.claims.get(workload.interfaceName);
+    if (claimants) claimants.add(id);
+    else this.claims.set(workload.interfaceName, new Set([id]));
   }
 
   private remove(id: WorkloadId): void {
     const state = this.states.get(id);
     if (!state) return;
     this.states.delete(id);
-    this.removeElements(state.workload, undefined);
     this.leaveList(state.list, id);
+  }
+
+  private unclaim({ id, interfaceName }: CalcWorkload): void {
+    const claimants = this.claims.get(interfaceName);
+    claimants?.delete(id);
+    if (claimants?.size === 0) this.claims.delete(interfaceName);
+  }
+
+  /** Gives the interface to its rightful holder: the table shows that one's policies, and no address of the others. */
+  private settle(interfaceName: string): InterfaceChange {
+    const before = this.holders.get(interfaceName);
+    const after = this.rightfulHolder(interfaceName);
+    const list = after && this.states.get(after.id)?.list;
+    if (before) this.removeElements(before, after);
+    if (after && list !== undefined) {
+      this.holders.set(interfaceName, after);
+      this.putElements(after, list);
+    } else this.holders.delete(interfaceName);
+    return { ...(before && { before }), ...(after && { after }) };
+  }
+
+  /** Of those that claim it, the one that was written last. */
+  private rightfulHolder(interfaceName: string): CalcWorkload | undefined {
+    let best: CalcWorkload | undefined;
+    for (const id of this.claims.get(interfaceName) ?? []) {
+      const workload = this.states.get(id)?.workload;
+      if (workload && (!best || isLater(workload, best))) best = workload;
+    }
+    return best;
   }
 
   private putElements(workload: CalcWorkload, list: string): void {
@@ -135,18 +165,14 @@ export class Endpoints {
     }
   }
 
-  /** What the endpoint had and, as `now`, has no longer. */
+  /** What an interface's old holder had there and its holder now has not. */
   private removeElements(old: CalcWorkload, now: CalcWorkload | undefined): void {
     const kept = new Set((now ? sourceKeys(now) : []).map(([set, key]) => `${set} ${key}`));
-    const owner = this.interfaces.get(old.interfaceName);
-    if (owner !== old.id) return;
     for (const [set, key] of sourceKeys(old)) if (!kept.has(`${set} ${key}`)) this.ruleset.deleteElement(set, key);
-    if (now?.interfaceName === old.interfaceName) return;
-    this.interfaces.delete(old.interfaceName);
-    this.ruleset.deleteElement(sets.workloads.name, interfaceKey(old.interfaceName));
-    for (const direction of directions) {
-      this.ruleset.deleteElement(dispatchMap(direction), interfaceKey(old.interfaceName));
-    }
+    if (now) return;
+    const name = interfaceKey(old.interfaceName);
+    this.ruleset.deleteElement(sets.workloads.name, name);
+    for (const direction of directions) this.ruleset.deleteElement(dispatchMap(direction), name);
   }
 
   private joinList(key: string, workload: CalcWorkload, config: RulesConfig): void {
@@ -193,11 +219,16 @@ export class Endpoints {
     for (const tiers of before.values()) this.shared.release(tiers);
     for (const id of list.users) {
       const interfaceName = this.states.get(id)?.workload.interfaceName;
-      if (interfaceName !== undefined && this.interfaces.get(interfaceName) === id)
+      if (interfaceName !== undefined && this.holders.get(interfaceName)?.id === id) {
         this.putDispatch(interfaceName, key);
+      }
     }
   }
 }
+
+/** A total order that knows nothing of who came to us first. */
+const isLater = (a: CalcWorkload, b: CalcWorkload): boolean =>
+  a.revision === b.revision ? a.id > b.id : a.revision > b.revision;
 
 /** Equal for endpoints that get the same chains. */
 function listKey({ tiers, profiles }: CalcWorkload): string {

@@ -8,7 +8,7 @@ import type { CalcUpdate, CalcWorkload, WorkloadId } from '../calc/output.ts';
 import { Ruleset } from '../nft/ruleset.ts';
 import { type RulesConfig, rulesConfig } from '../rules/config.ts';
 import { dropCounters, sets, staticChains } from '../rules/static.ts';
-import { type EndpointChange, Endpoints } from './endpoints.ts';
+import { type EndpointChanges, Endpoints } from './endpoints.ts';
 import { HostEndpoints, type Interfaces } from './host-endpoints.ts';
 import { IpSets } from './ip-sets.ts';
 import { NatOutgoing } from './nat.ts';
@@ -85,8 +85,8 @@ export class DesiredTable {
     }
   }
 
-  /** Brings the ruleset up to date; returns what became of endpoints. */
-  render(): EndpointChange[] {
+  /** Brings the ruleset up to date; returns what became of endpoints and interfaces. */
+  render(): EndpointChanges {
     const changedSets = this.ipSets.render();
     let reshaped = this.policies.render(changedSets, this.config);
     const { configChanged } = this;

@@ -75,16 +75,31 @@ describe('the rendered table', () => {
     );
   });
 
-  it('gives an interface that two endpoints claim to the later one alone', () => {
-    const table = rendered([workload('web/a', 'cali1', ['10.65.0.1']), workload('web/b', 'cali1', ['10.65.0.2'])]);
-    const sources = () => [...table.ruleset.elementsOf('workload-sources4').keys()];
-    assert.deepEqual(sources(), ['"cali1" . 10.65.0.2']);
-    table.receive({ kind: 'workload-removed', id: 'web/a' });
-    table.render();
-    assert.deepEqual(sources(), ['"cali1" . 10.65.0.2']);
-    table.receive({ kind: 'workload-removed', id: 'web/b' });
-    table.render();
-    assert.deepEqual(sources(), []);
+  it('gives an interface that several endpoints claim to the one written last, in whatever order they come', () => {
+    const claimants = [
+      workload('web/a', 'cali1', ['10.65.0.1'], { revision: 7 }),
+      workload('web/b', 'cali1', ['10.65.0.2'], { revision: 5 }),
+      workload('web/c', 'cali1', ['10.65.0.3'], { revision: 9 }),
+    ];
+    for (const first of [0, 1, 2]) {
+      const table = rendered([]);
+      const sources = () => [...table.ruleset.elementsOf('workload-sources4').keys()];
+      for (const i of [first, (first + 1) % 3, (first + 2) % 3]) {
+        const update = claimants[i];
+        if (update) table.receive(update);
+        table.render();
+      }
+      const goes = (id: string) => {
+        table.receive({ kind: 'workload-removed', id });
+        table.render();
+        return sources();
+      };
+      assert.deepEqual(sources(), ['"cali1" . 10.65.0.3']);
+      assert.deepEqual(goes('web/c'), ['"cali1" . 10.65.0.1'], 'the next one takes over');
+      assert.deepEqual(goes('web/b'), ['"cali1" . 10.65.0.1'], 'one that had nothing takes nothing with it');
+      assert.deepEqual(goes('web/a'), []);
+      assert.deepEqual([...table.ruleset.elementsOf('workload-interfaces').keys()], []);
+    }
   });
 
   it('keeps a rule’s counter when others come before it', () => {
