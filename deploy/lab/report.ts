@@ -113,7 +113,7 @@ export class Table {
   readonly #output: Output;
   readonly #nameWidth: number;
   readonly #expectedWidth: number;
-  readonly #seenWidth = 50;
+  readonly #seenWidth = 60;
   readonly #failures: CheckResult[] = [];
   passed = 0;
   failed = 0;

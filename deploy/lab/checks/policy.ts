@@ -127,11 +127,10 @@ async function timeOfTurn(lab: Lab, command: readonly string[], wanted: boolean)
   const { turns } = await probe.stopWatch();
   const turn = turns.at(-1);
   if (turn?.connected !== wanted) return { passed: false, seen: `never ${how} within 5 s` };
-  const ms = { sinceStart: Math.round(turn.at - began), sinceEnd: Math.round(turn.at - ended) };
-  return {
-    passed: ms.sinceStart > 0,
-    seen: `${how} after ${ms.sinceStart} ms, ${ms.sinceEnd} from twillctl's end`,
-  };
+  const sinceStart = Math.round(turn.at - began);
+  const sinceEnd = Math.round(turn.at - ended);
+  const relative = sinceEnd < 0 ? `${-sinceEnd} ms before it ended` : `${sinceEnd} ms after it ended`;
+  return { passed: sinceStart > 0, seen: `${how} ${sinceStart} ms after twillctl began, ${relative}` };
 }
 
 /** Tries until an attempt fares as wanted; false when none did in time. */
