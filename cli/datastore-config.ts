@@ -24,13 +24,25 @@ const settings = [
   ['etcdCertFile', 'ETCD_CERT_FILE'],
   ['etcdCACertFile', 'ETCD_CA_CERT_FILE'],
 ] as const;
-type Setting = (typeof settings)[number][0];
+type FromEnvironment = (typeof settings)[number][0];
+
+// Only in the file: PEM text, and the setting that names a file with the same.
+const inline = [
+  ['etcdKey', 'etcdKeyFile'],
+  ['etcdCert', 'etcdCertFile'],
+  ['etcdCACert', 'etcdCACertFile'],
+] as const;
+type Setting = FromEnvironment | (typeof inline)[number][0];
 
 export async function readDatastoreConfig(sources: Sources): Promise<StoreSettings> {
   const values = await fileSettings(sources);
   for (const [setting, variable] of settings) {
     const value = sources.environment[variable];
     if (value) values.set(setting, value);
+  }
+  for (const [text, file] of inline) {
+    const named = settings.find(([setting]) => setting === file)?.[1];
+    if (named !== undefined && sources.environment[named]) values.delete(text);
   }
   if (sources.etcdEndpoints) values.set('etcdEndpoints', sources.etcdEndpoints);
   const type = values.get('datastoreType') ?? 'etcdv3';
@@ -45,6 +57,9 @@ export async function readDatastoreConfig(sources: Sources): Promise<StoreSettin
     etcdKeyFile: values.get('etcdKeyFile'),
     etcdCertFile: values.get('etcdCertFile'),
     etcdCaCertFile: values.get('etcdCACertFile'),
+    etcdKey: values.get('etcdKey'),
+    etcdCert: values.get('etcdCert'),
+    etcdCaCert: values.get('etcdCACert'),
   };
 }
 
@@ -67,9 +82,6 @@ async function fileSettings({ configPath, readFile }: Sources): Promise<Map<Sett
     throw new CommandError(`${path}: kind is not CalicoAPIConfig`);
   }
   const spec = isObject(config['spec']) ? config['spec'] : {};
-  for (const inline of ['etcdKey', 'etcdCert', 'etcdCACert']) {
-    if (spec[inline])
-      throw new CommandError(`${path}: ${inline} is not supported; write it to a file and set ${inline}File`);
-  }
-  return new Map(settings.flatMap(([setting]) => (spec[setting] ? [[setting, String(spec[setting])] as const] : [])));
+  const names: readonly Setting[] = [...settings.map(([setting]) => setting), ...inline.map(([text]) => text)];
+  return new Map(names.flatMap((name) => (spec[name] ? [[name, String(spec[name])] as const] : [])));
 }

@@ -11,6 +11,10 @@ export interface StoreSettings {
   readonly etcdCaCertFile?: string | undefined;
   readonly etcdCertFile?: string | undefined;
   readonly etcdKeyFile?: string | undefined;
+  /** The same three as PEM text, each instead of its file. */
+  readonly etcdCaCert?: string | undefined;
+  readonly etcdCert?: string | undefined;
+  readonly etcdKey?: string | undefined;
   readonly etcdUsername?: string | undefined;
   readonly etcdPassword?: string | undefined;
   /** For one request; lists get four times as long. */

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readDatastoreConfig } from '../../cli/datastore-config.ts';
+import { readCredentials } from '../../datastore/credentials.ts';
 
 const file = `
 apiVersion: projectcalico.org/v3
@@ -28,6 +29,9 @@ describe('where the datastore is', () => {
       etcdKeyFile: '/etc/calico/key.pem',
       etcdCertFile: '/etc/calico/cert.pem',
       etcdCaCertFile: '/etc/calico/ca.pem',
+      etcdKey: undefined,
+      etcdCert: undefined,
+      etcdCaCert: undefined,
     };
     const byDefault = { environment: {}, readFile: readFile({ '/etc/calico/calicoctl.cfg': file }) };
     assert.deepEqual(await readDatastoreConfig(byDefault), expected);
@@ -46,6 +50,30 @@ describe('where the datastore is', () => {
     assert.equal((await readDatastoreConfig({ ...sources, etcdEndpoints: 'unix:/x' })).etcdEndpoints, 'unix:/x');
   });
 
+  it('takes certificates as text, which files named by the environment replace', async () => {
+    const pem = (what: string) => `-----BEGIN ${what}-----\n      AAAA\n      -----END ${what}-----`;
+    const text = `kind: CalicoAPIConfig
+spec:
+  etcdKey: |
+      ${pem('PRIVATE KEY')}
+  etcdCert: |
+      ${pem('CERTIFICATE')}
+  etcdCACert: |
+      ${pem('CERTIFICATE')}
+`;
+    const sources = { environment: {}, readFile: readFile({ '/etc/calico/calicoctl.cfg': text }) };
+    const config = await readDatastoreConfig(sources);
+    assert.equal(config.etcdKey, '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n');
+    assert.equal(config.etcdCaCert, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    const read = await readCredentials(config);
+    assert.equal(read?.privateKey?.toString(), config.etcdKey);
+    assert.equal(read?.certChain?.toString(), config.etcdCert);
+    const changed = await readDatastoreConfig({ ...sources, environment: { ETCD_KEY_FILE: '/key.pem' } });
+    assert.deepEqual([changed.etcdKey, changed.etcdKeyFile], [undefined, '/key.pem']);
+    await assert.rejects(readCredentials({ ...config, etcdKeyFile: '/key.pem' }), /key is given both as text and as/);
+    await assert.rejects(readCredentials({ ...config, etcdKey: '/key.pem' }), /text of the datastore’s key is not PEM/);
+  });
+
   it('is the local socket when nobody says anything', async () => {
     const config = await readDatastoreConfig({ environment: {}, readFile: () => undefined });
     assert.equal(config.etcdEndpoints, 'unix:/run/twill/datastore.sock');
@@ -57,7 +85,6 @@ describe('where the datastore is', () => {
       [{ 'my.cfg': 'kind: Other' }, {}, /my\.cfg: kind is not CalicoAPIConfig/],
       [{ 'my.cfg': 'kind: [' }, {}, /^CommandError: my\.cfg: /],
       [{ 'my.cfg': file }, { DATASTORE_TYPE: 'kubernetes' }, /datastoreType kubernetes is not supported; use etcdv3/],
-      [{ 'my.cfg': `${file}  etcdKey: PEM\n` }, {}, /etcdKey is not supported; write it to a file and set etcdKeyFile/],
     ];
     for (const [files, environment, message] of cases) {
       await assert.rejects(

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { openStore, type StoreSettings } from '../../../datastore/etcd.ts';
 import { openBriefStore } from '../../../datastore/etcd-brief.ts';
 import { watching } from '../../datastore/kv-contract.ts';
@@ -56,6 +57,16 @@ describe('datastore/etcd with access control', function () {
         const store = await open(settings);
         await store.transact({ compare: [], then: [{ kind: 'put', key: '/tls', value: name }] });
         assert.equal((await store.get('/tls'))?.value, name);
+        await store.close();
+      });
+
+      it(`lets ${name} in with certificate and key given as text`, async () => {
+        const text = (file: string | undefined) => readFileSync(file ?? assert.fail(), 'utf8');
+        const { etcdCaCertFile, etcdCertFile, etcdKeyFile, ...without } = settings;
+        const inline = { etcdCaCert: text(etcdCaCertFile), etcdCert: text(etcdCertFile), etcdKey: text(etcdKeyFile) };
+        const store = await open({ ...without, ...inline });
+        await store.transact({ compare: [], then: [{ kind: 'put', key: '/tls', value: 'text' }] });
+        assert.equal((await store.get('/tls'))?.value, 'text');
         await store.close();
       });
 
