@@ -100,6 +100,8 @@ exabgp        exabgp                    is another speaker to talk BGP with
 openssl       openssl                   makes certificates for mutual TLS
 containernetworking-plugins /usr/lib/cni/bridge are chained with our CNI plugin
 redis-server  redis-server              holds what is true only for a while
+containerd    containerd                runs pods whose network is our CNI plugin's
+runc          runc                      is what containerd starts them with
 LIST
 }
 
@@ -127,6 +129,7 @@ services_of() {
       frr) echo frr ;;
       etcd-server) echo etcd ;;
       redis-server) echo redis-server ;;
+      containerd) echo containerd ;;
       gobgpd | exabgp) echo "$package" ;;
       openbgpd) echo openbgpd bgplgd ;;
       nftables) echo nftables ;;
