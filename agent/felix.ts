@@ -16,6 +16,7 @@ import { type CalcGraph, createCalcGraph } from '../felix/calc/graph.ts';
 import { KernelTable } from '../felix/dataplane/channel.ts';
 import { Dataplane } from '../felix/dataplane/dataplane.ts';
 import { metricsText } from '../felix/dataplane/metrics.ts';
+import { Tracer } from '../felix/dataplane/tracer.ts';
 import { Monitor } from '../linux/monitor.ts';
 import { Conntrack } from '../linux/netlink/conntrack.ts';
 import { NftBatchSocket } from '../linux/netlink/nftables-batch.ts';
@@ -23,7 +24,14 @@ import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../linux/netlink/socket.ts';
 import { openGuardedNftables } from '../linux/nftables-guard.ts';
 import { setSysctls } from '../linux/sysctl.ts';
-import { ControlError, type ControlRequest, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
+import {
+  ControlError,
+  type ControlRequest,
+  type ControlRoutes,
+  JsonLines,
+  PlainText,
+  serveControl,
+} from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { felixSocket, type NodeOptions } from './options.ts';
 import { onSupervisorGone } from './supervisor.ts';
@@ -33,6 +41,9 @@ const felixConfigFile = '/etc/calico/felix.cfg';
 const bgpRouteProtocol = 81;
 /** Should an event ever be missed: everything is compared with the kernel this often. */
 const resyncIntervalMs = 90_000;
+
+/** Every packet that is followed costs some: whoever needs longer asks again. */
+const longestTraceSec = 3600;
 
 /** "false" gives Calico's behaviour: what was established lives on, whatever policy says later. */
 const cutsRevokedFlows = (environment: NodeJS.ProcessEnv): boolean =>
@@ -93,13 +104,18 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     },
   });
   const resync = setInterval(() => dataplane.requestResync(), resyncIntervalMs);
-  const server = await serveControl(felixSocket(options), controlRoutes({ dataplane, graph, syncer }));
+  const tracer = new Tracer({
+    rules: () => dataplane.rules(),
+    ruleComments: (chain) => channel.ruleComments(chain),
+  });
+  const server = await serveControl(felixSocket(options), controlRoutes({ dataplane, graph, syncer, tracer }));
   log.info({ backend: channel.name, node: options.nodeName }, 'felix started');
 
   log.info({ why: await stopped }, 'stopping; routes and policy stay as they are');
   clearInterval(resync);
   server.close();
   server.closeAllConnections();
+  await tracer.close();
   syncer.close();
   await monitor.close();
   await dataplane.close();
@@ -173,9 +189,10 @@ interface ControlSources {
   readonly dataplane: Dataplane;
   readonly graph: CalcGraph;
   readonly syncer: Syncer;
+  readonly tracer: Tracer;
 }
 
-function controlRoutes({ dataplane, graph, syncer }: ControlSources): ControlRoutes {
+function controlRoutes({ dataplane, graph, syncer, tracer }: ControlSources): ControlRoutes {
   return {
     'GET /v1/status': () => ({
       ...dataplane.status(),
@@ -189,6 +206,7 @@ function controlRoutes({ dataplane, graph, syncer }: ControlSources): ControlRou
       const wanted = query.get('policy');
       return wanted === null ? { rules, others } : { rules: rules.filter(({ owner }) => owner === wanted), others: [] };
     },
+    'GET /v1/trace': (request) => followPackets(dataplane, tracer, request),
     'GET /metrics': () => new PlainText(metricsText(dataplane.status())),
     'POST /v1/await-endpoint': async (request) => {
       const { id, revision, timeoutMs } = readAwaitRequest(request);
@@ -197,6 +215,24 @@ function controlRoutes({ dataplane, graph, syncer }: ControlSources): ControlRou
       throw new ControlError(504, `endpoint ${id} is not programmed after ${timeoutMs} ms: ${result.reason}`);
     },
   };
+}
+
+/** For as long as asked, and as the client listens. */
+function followPackets(dataplane: Dataplane, tracer: Tracer, { query, signal }: ControlRequest): JsonLines {
+  const endpoint = query.get('endpoint') ?? '';
+  const seconds = Number(query.get('seconds') ?? 10);
+  if (!(seconds > 0 && seconds <= longestTraceSec)) {
+    throw new ControlError(400, `seconds must be more than 0 and at most ${longestTraceSec}`);
+  }
+  const interfaceName = dataplane.interfaceOf(endpoint);
+  if (interfaceName === undefined) throw new ControlError(404, `felix knows no endpoint ${endpoint} on this node`);
+  const start = tracer.start(interfaceName);
+  if (start.kind === 'busy') throw new ControlError(409, 'another trace is running on this node; wait for its end');
+  if (start.kind === 'refused') throw new ControlError(500, `the kernel refuses to trace: ${start.error.message}`);
+  return new JsonLines((emit) => {
+    emit({ kind: 'started', endpoint, interfaceName, seconds });
+    return start.trace.run((event) => emit({ at: Date.now(), ...event }), seconds, signal);
+  });
 }
 
 function readAwaitRequest({ body }: ControlRequest): { id: string; revision: number; timeoutMs: number } {

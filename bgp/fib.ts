@@ -314,6 +314,7 @@ class KernelFib implements Fib {
         return this.#concerns(event.route) && this.#nextHops.remove(foreignRoute(event.route));
       case 'address':
       case 'nftables':
+      case 'trace':
       case 'resync':
         return false;
     }

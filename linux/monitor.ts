@@ -15,6 +15,7 @@ import { type InterfaceAddress, RTM_DELADDR, RTM_NEWADDR, readAddress } from './
 import { type Link, RTM_DELLINK, RTM_NEWLINK, readLink } from './netlink/link.ts';
 import { type NetlinkMessage, parseMessages } from './netlink/message.ts';
 import { type NftChange, NftChangeReader } from './netlink/nftables-event.ts';
+import { type NftTrace, readTrace } from './netlink/nftables-trace.ts';
 import { type Route, RTM_DELROUTE, RTM_NEWROUTE } from './netlink/route.ts';
 import { readRoute } from './netlink/route-message.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink/socket.ts';
@@ -32,10 +33,11 @@ export type MonitorEvent =
   | { readonly kind: 'route'; readonly route: Route }
   | { readonly kind: 'route-removed'; readonly route: Route }
   | ({ readonly kind: 'nftables' } & NftChange)
+  | { readonly kind: 'trace'; readonly trace: NftTrace }
   /** Events were lost. */
   | { readonly kind: 'resync' };
 
-export type MonitorSubject = 'links' | 'addresses' | 'routes' | 'nftables';
+export type MonitorSubject = 'links' | 'addresses' | 'routes' | 'nftables' | 'traces';
 
 export interface MonitorOptions {
   readonly netns?: NetnsRef;
@@ -57,10 +59,13 @@ const routeGroups: Record<MonitorSubject, number> = {
   addresses: 0x10 | 0x100,
   routes: 0x40 | 0x400,
   nftables: 0,
+  traces: 0,
 };
 
 /** NFNLGRP_NFTABLES, 7, as a bit. */
 const nftablesGroup = 0x40;
+/** NFNLGRP_NFTRACE, 9, as a bit. */
+const traceGroup = 0x100;
 
 const SO_RCVBUFFORCE = 33;
 const defaultBufferBytes = 16 << 20;
@@ -156,6 +161,15 @@ function openSources(options: MonitorOptions): Source[] {
       read: (message) => {
         const change = reader.read(message);
         return change && { kind: 'nftables', ...change };
+      },
+    });
+  }
+  if (options.watch.includes('traces')) {
+    sources.push({
+      fd: openGroups(NETLINK_NETFILTER, traceGroup, options.bufferBytes),
+      read: (message) => {
+        const trace = readTrace(message);
+        return trace && { kind: 'trace', trace };
       },
     });
   }

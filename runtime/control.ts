@@ -27,6 +27,14 @@ export class PlainText {
   }
 }
 
+/** A handler's way to answer bit by bit: one JSON value a line, until `run` resolves. */
+export class JsonLines {
+  readonly run: (emit: (value: unknown) => void) => Promise<void>;
+  constructor(run: (emit: (value: unknown) => void) => Promise<void>) {
+    this.run = run;
+  }
+}
+
 export class ControlError extends Error {
   override readonly name = 'ControlError';
   readonly status: number;
@@ -76,11 +84,28 @@ async function answer(routes: ControlRoutes, incoming: IncomingMessage, response
     const body = await readBody(incoming);
     const result = await handler({ query: url.searchParams, body, signal: gone.signal });
     if (result instanceof PlainText) send(response, 200, 'text/plain; charset=utf-8', result.text);
+    else if (result instanceof JsonLines) await stream(response, result);
     else send(response, 200, 'application/json', `${JSON.stringify(result ?? {})}\n`);
   } catch (error) {
     const status = error instanceof ControlError ? error.status : 500;
     const message = error instanceof Error ? error.message : String(error);
     send(response, status, 'application/json', `${JSON.stringify({ error: message })}\n`);
+  }
+}
+
+async function stream(response: ServerResponse, lines: JsonLines): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
+  try {
+    await lines.run((value) => {
+      // Who does not fetch what was asked for misses it; it must not pile up here.
+      if (response.destroyed || response.writableLength > bodyLimitBytes) return;
+      response.write(`${JSON.stringify(value)}\n`);
+    });
+    response.end();
+  } catch (error) {
+    // The status is sent already: only a broken-off answer can still say that this went wrong.
+    response.destroy(error instanceof Error ? error : undefined);
   }
 }
 
@@ -134,6 +159,42 @@ export function callControl(socketPath: string, path: string, options: CallOptio
     call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs} ms`)));
     call.on('error', (error) => reject(new ControlError(0, `${socketPath}: ${error.message}`)));
     call.end(options.body === undefined ? undefined : JSON.stringify(options.body));
+  });
+}
+
+/**
+ * Calls a control API that answers line by line, and resolves when it has ended, or `signal` ended it.
+ * Rejects as callControl does.
+ */
+export function callControlLines(
+  socketPath: string,
+  path: string,
+  onLine: (value: unknown) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error): void => {
+      if (signal.aborted) resolve();
+      else reject(new ControlError(0, `${socketPath}: ${error.message}`));
+    };
+    const call = request({ socketPath, path, agent: false, signal }, (response) => {
+      const isStream = response.headers['content-type'] === 'application/x-ndjson';
+      let rest = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        if (isStream) for (const line of lines) onLine(JSON.parse(line));
+        else rest = `${lines.join('\n')}${rest}`;
+      });
+      response.on('error', fail);
+      response.on('end', () => {
+        if (isStream) resolve();
+        else reject(new ControlError(response.statusCode ?? 0, errorText(JSON.parse(rest))));
+      });
+    });
+    call.on('error', fail);
+    call.end();
   });
 }
 

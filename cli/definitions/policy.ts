@@ -40,4 +40,14 @@ export function definePolicyCommands(program: Command, world: World): void {
     .action(async (name: string | undefined, options) =>
       (await import('../commands/policy-hits.ts')).runPolicyHits(name, options, world),
     );
+  withGlobals(policy.command('trace'))
+    .description('Show live what policy decides about the packets of a pod of this node, and which rule does.')
+    .argument('<pod>', 'pod or namespace/pod')
+    .option('-n, --namespace <namespace>', 'namespace of the pod')
+    .option('--seconds <number>', 'for how long; Ctrl-C ends it earlier', '10')
+    .option('--run-dir <directory>', 'where the agent’s sockets are (or TWILL_RUN_DIR)')
+    .option('-o, --output <format>', 'text, or json: one object a line')
+    .action(async (pod: string, options) =>
+      (await import('../commands/policy-trace.ts')).runPolicyTrace(pod, options, world),
+    );
 }

@@ -6,13 +6,14 @@
 //
 // Whatever the way, a transaction happens as a whole or not at all.
 
+import { LinuxError } from '../../linux/errors.ts';
 import type { NftBatchSocket } from '../../linux/netlink/nftables-batch.ts';
 import type { NetlinkSocket } from '../../linux/netlink/socket.ts';
 import type { NftClient } from '../../linux/nftables.ts';
 import type { Logger } from '../../runtime/log.ts';
-import { readCounters, readTable } from '../nft/decode.ts';
+import { readCounters, readRuleComments, readTable } from '../nft/decode.ts';
 import { encodeCommands } from '../nft/encode.ts';
-import type { SetDeclaration, TableState } from '../nft/objects.ts';
+import { type SetDeclaration, type TableState, tableName } from '../nft/objects.ts';
 import type { Transaction } from '../nft/transaction.ts';
 
 export type ApplyResult =
@@ -22,6 +23,8 @@ export type ApplyResult =
       /** The kernel does not have what we think it has: read it, and try again. */
       readonly stale: boolean;
       readonly message: string;
+      /** The chain or set whose content was refused, where that is known. */
+      readonly object?: string;
     };
 
 export interface TableChannel {
@@ -93,6 +96,16 @@ export class KernelTable implements TableChannel {
     return readCounters(this.options.dumps);
   }
 
+  /** Of one chain: handle to comment. Empty when there is no such chain. */
+  ruleComments(chain: string): ReadonlyMap<number, string> {
+    try {
+      return readRuleComments(this.options.dumps, chain);
+    } catch (error) {
+      if (error instanceof LinuxError && error.code === 'ENOENT') return new Map();
+      throw error;
+    }
+  }
+
   async close(): Promise<void> {
     await this.text?.close();
   }
@@ -104,6 +117,15 @@ export class KernelTable implements TableChannel {
     if (result.kind === 'ok') return { kind: 'ok' };
     const line = result.line === undefined ? undefined : text.split('\n')[result.line - 1]?.slice(0, 300);
     const message = `${result.message}${line ? ` (${line})` : ''}`;
-    return { kind: 'failed', stale: staleCodes.has(result.code), message };
+    const object = line && contentOf(line);
+    return { kind: 'failed', stale: staleCodes.has(result.code), message, ...(object && { object }) };
   }
+}
+
+/** Of `add rule <table> <chain> …` the chain, of `add element <table> <set> …` the set. */
+function contentOf(line: string): string | undefined {
+  for (const start of [`add rule ${tableName} `, `add element ${tableName} `]) {
+    if (line.startsWith(start)) return line.slice(start.length).split(' ', 1)[0];
+  }
+  return undefined;
 }

@@ -77,6 +77,16 @@ function readCounter(payload: Uint8Array): [string, { packets: number; bytes: nu
   return [name, count];
 }
 
+/** The rules of one chain of our table: handle to comment, without the fingerprint. */
+export function readRuleComments(socket: Pick<NetlinkSocket, 'dump'>, chain: string): Map<number, string> {
+  const rules = request(`rules of ${chain}`, nf.message.getRule, (w) => {
+    w.attributeString(nf.rule.table, table);
+    w.attributeString(nf.rule.chain, chain);
+  });
+  const found = collect(socket, rules, readRule).filter((rule) => rule.chain === chain);
+  return new Map(found.map(({ handle, comment }) => [handle, comment.replace(/ ?#[\w-]{8}$/, '')]));
+}
+
 function request(what: string, type: number, write: (writer: MessageWriter) => void): NetlinkRequest {
   return {
     type: nftMessageType(type),
@@ -156,7 +166,14 @@ function readHook(cursor: AttributeCursor): { hook: HookName; priority: number }
   return { hook: names[number] ?? 'prerouting', priority };
 }
 
-function readRule(payload: Uint8Array): { readonly chain: string; readonly comment: string } | undefined {
+interface FoundRule {
+  readonly chain: string;
+  readonly handle: number;
+  readonly comment: string;
+}
+
+function readRule(payload: Uint8Array): FoundRule | undefined {
+  let handle = 0;
   let owner = '';
   let chain = '';
   let comment = '';
@@ -164,9 +181,10 @@ function readRule(payload: Uint8Array): { readonly chain: string; readonly comme
   while (cursor.next()) {
     if (cursor.type === nf.rule.table) owner = cursor.string();
     else if (cursor.type === nf.rule.chain) chain = cursor.string();
+    else if (cursor.type === nf.rule.handle) handle = Number(bigU64(cursor));
     else if (cursor.type === nf.rule.userdata) comment = readComment(cursor.value());
   }
-  return owner === table ? { chain, comment } : undefined;
+  return owner === table ? { chain, handle, comment } : undefined;
 }
 
 /** type(1) length(1) text with its zero; type 0 is the comment. */

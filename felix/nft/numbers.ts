@@ -22,11 +22,11 @@ export const message = {
 } as const;
 
 export const table = { name: 1, flags: 2 } as const;
-export const tableFlag = { dormant: 1 } as const;
+export const tableFlag = { dormant: 1, owner: 2 } as const;
 export const chain = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
 export const hook = { number: 1, priority: 2 } as const;
 export const hookNumbers = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
-export const rule = { table: 1, chain: 2, expressions: 4, userdata: 7 } as const;
+export const rule = { table: 1, chain: 2, handle: 3, expressions: 4, userdata: 7 } as const;
 export const object = { table: 1, name: 2, type: 3, data: 4 } as const;
 export const objectCounter = 1;
 export const counter = { bytes: 1, packets: 2 } as const;

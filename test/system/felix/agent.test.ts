@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { callControl } from '../../../runtime/control.ts';
+import { callControl, callControlLines } from '../../../runtime/control.ts';
 import { type Pod, sh, TestNode, until } from './node.ts';
 
 const program = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url));
@@ -153,6 +153,116 @@ describe('felix in the kernel: the agent', function () {
       staged: false,
     });
     assert.ok(Number(packets) >= 1 && Number(bytes) >= 60);
+  });
+
+  const traceTables = (): string => sh(`ip netns exec ${node.name} nft list tables | grep trace || true`);
+  const follow = (
+    pod: Pod,
+    seconds: number,
+  ): { events: Record<string, unknown>[]; end: () => void; done: Promise<void> } => {
+    const events: Record<string, unknown>[] = [];
+    const abort = new AbortController();
+    const done = callControlLines(
+      join(folder, 'felix.sock'),
+      `/v1/trace?endpoint=web/${pod.name}&seconds=${seconds}`,
+      (line) => events.push(line as Record<string, unknown>),
+      abort.signal,
+    );
+    return { events, end: () => abort.abort(), done };
+  };
+  const decisions = (events: readonly Record<string, unknown>[]): string[] =>
+    events
+      .filter(({ kind }) => kind === 'decision')
+      .map(({ packet, direction, verdict, reason }) => {
+        const { source, destination, destinationPort } = packet as Record<string, unknown>;
+        const { kind, policy, rule, tier } = reason as Record<string, unknown>;
+        const why = [kind, policy, rule, tier].filter((part) => part !== undefined).join(' ');
+        return `${source} -> ${destination}:${destinationPort} ${direction} ${verdict}: ${why}`;
+      });
+
+  it('follows the packets of a pod, and names who decides', async () => {
+    const repairs = (await status())['repairs'];
+    const trace = follow(b, 30);
+    await until('tracing', () => trace.events.length > 0);
+    assert.match(traceTables(), /inet twill-trace/);
+    await assert.rejects(follow(a, 1).done, /another trace is running/);
+    assert.equal(node.talks(a.netns, '10.65.0.2', 80), true);
+    assert.equal(node.talks(a.netns, '10.65.0.2', 81, 'tcp', 0.1), false);
+    const allowed = '10.65.0.1 -> 10.65.0.2:80 ingress allow: rule NetworkPolicy/web/allow ingress[0]';
+    const denied = '10.65.0.1 -> 10.65.0.2:81 ingress deny: tier-default default';
+    const egress = '10.65.0.1 -> 10.65.0.2:81 egress allow: rule profile/kns.web egress[0]';
+    const all = () => decisions(trace.events);
+    await until('the decisions', () => [allowed, denied, egress].every((line) => all().includes(line))).catch(() => {
+      throw new Error(all().join('\n'));
+    });
+    assert.ok(all().includes('10.65.0.1 -> 10.65.0.2:80 ingress allow: established'));
+    trace.end();
+    await trace.done;
+    await until('the table is gone', () => traceTables() === '');
+    assert.equal((await status())['repairs'], repairs);
+  });
+
+  it('shows the decisions to people, and says on which node a pod is', async () => {
+    const cli = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
+    const twillctl = (...args: string[]): ChildProcess =>
+      spawn(
+        'nsenter',
+        [`--net=/run/netns/${node.name}`, process.execPath, '--import', 'tsx', cli, 'policy', 'trace', ...args],
+        {
+          stdio: ['ignore', 'pipe', 'pipe'],
+          env: { ...process.env, TWILL_RUN_DIR: folder, ETCD_ENDPOINTS: 'http://127.0.0.1:2379' },
+        },
+      );
+    const followed = twillctl('-n', 'web', 'b', '--seconds', '60');
+    let text = '';
+    followed.stdout?.on('data', (chunk) => {
+      text += String(chunk);
+    });
+    await until('tracing', () => text.includes('following web/b'), 15_000);
+    assert.equal(node.talks(a.netns, '10.65.0.2', 81, 'tcp', 0.1), false);
+    await until('the decision', () =>
+      / deny {2}ingress tcp 10\.65\.0\.1:\d+ -> 10\.65\.0\.2:81 {2}end of tier default: no rule decided$/m.test(text),
+    ).catch(() => {
+      throw new Error(text);
+    });
+    followed.kill('SIGINT');
+    await until('it ends', () => followed.exitCode !== null);
+    assert.match(text, /tracing is off again/);
+    assert.equal(traceTables(), '');
+
+    put('workloadendpoints', 'web/node2-k8s-far-eth0', 'WorkloadEndpoint', {
+      orchestrator: 'k8s',
+      node: 'node2',
+      pod: 'far',
+      endpoint: 'eth0',
+      interfaceName: 'califar',
+      ipNetworks: ['10.65.1.1/32'],
+    });
+    const elsewhere = twillctl('web/far');
+    let errors = '';
+    elsewhere.stderr?.on('data', (chunk) => {
+      errors += String(chunk);
+    });
+    await until('it ends', () => elsewhere.exitCode !== null, 15_000);
+    assert.equal(elsewhere.exitCode, 1);
+    assert.match(errors, /web\/far is on node node2: run this command there/);
+  });
+
+  it('stops following when the time is over, and when it is killed', async () => {
+    await follow(a, 0.2).done;
+    assert.equal(traceTables(), '');
+    const trace = follow(a, 60);
+    await until('tracing', () => trace.events.length > 0);
+    felix.kill('SIGKILL');
+    await assert.rejects(trace.done);
+    await until('the table is gone before anybody starts felix again', () => traceTables() === '');
+    felix = startFelix();
+    await until('felix is ready again', async () => (await status())['ready'] === true, 20_000);
+    await assert.rejects(follow(a, 0).done, /seconds must be/);
+    await assert.rejects(
+      callControlLines(join(folder, 'felix.sock'), '/v1/trace?endpoint=web/x', () => {}, new AbortController().signal),
+      /knows no endpoint web\/x/,
+    );
   });
 
   it('changes nothing when it is killed and started again', async () => {
