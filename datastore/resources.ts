@@ -306,6 +306,16 @@ const versioned = <K extends Kind>(resource: ResourceOf<K>, revision: Revision):
 
 const tierLabel = 'projectcalico.org/tier';
 
+const annotatedKinds: ReadonlySet<Kind> = new Set([
+  'NetworkPolicy',
+  'GlobalNetworkPolicy',
+  'StagedNetworkPolicy',
+  'StagedGlobalNetworkPolicy',
+]);
+
+/** Written by the datastore's clients into policies; of no interest to people. */
+export const nameAnnotation = 'projectcalico.org/metadata';
+
 /** The checked resource with defaults and the labels that the system keeps; throws InvalidError. */
 function complete<K extends Kind>(draft: DraftOf<K>, metadata: Metadata): ResourceOf<K> {
   const namespaced = declarationOf(draft.kind).namespaced;
@@ -313,15 +323,28 @@ function complete<K extends Kind>(draft: DraftOf<K>, metadata: Metadata): Resour
   const checked = checkResourceOf<K>(draft.kind as K, { ...draft, metadata: { ...metadata, ...namespace } });
   if (checked.kind === 'invalid')
     throw new InvalidError(idFor(draft.kind, metadata.name, metadata.namespace), checked.faults);
-  const { resource } = checked;
-  // Calico finds the policies of a tier by this label, and takes those without it for the default tier’s.
+  return withPolicyMetadata(checked.resource);
+}
+
+/** What Calico keeps in the metadata of policies: their tier as a label, their name once more in an annotation. */
+function withPolicyMetadata<K extends Kind>(resource: ResourceOf<K>): ResourceOf<K> {
+  const { metadata } = resource;
+  if (!annotatedKinds.has(resource.kind)) return withTierLabel(resource);
+  const annotations = { ...metadata.annotations, [nameAnnotation]: JSON.stringify({ name: metadata.name }) };
+  return withTierLabel({ ...resource, metadata: { ...metadata, annotations: sorted(annotations) } });
+}
+
+/** Calico finds the policies of a tier by this label, and takes those without it for the default tier’s. */
+function withTierLabel<K extends Kind>(resource: ResourceOf<K>): ResourceOf<K> {
   if (!('tier' in resource.spec) || typeof resource.spec.tier !== 'string' || resource.spec.tier === 'default') {
     return resource;
   }
-  const labels = Object.entries({ ...resource.metadata.labels, [tierLabel]: resource.spec.tier });
-  labels.sort(([a], [b]) => (a < b ? -1 : 1));
-  return { ...resource, metadata: { ...resource.metadata, labels: Object.fromEntries(labels) } };
+  const labels = sorted({ ...resource.metadata.labels, [tierLabel]: resource.spec.tier });
+  return { ...resource, metadata: { ...resource.metadata, labels } };
 }
+
+const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 const writing = <K extends Kind>(resource: ResourceOf<K>, compare: Compare): PreparedWrite<K> => ({
   resource,

@@ -4,7 +4,7 @@ import type { DraftOf, Kind, Resource } from '../../datastore/model/index.ts';
 import { ResourceError } from '../../datastore/resources.ts';
 import { checkManifests } from '../checked.ts';
 import { readManifests } from '../manifests.ts';
-import { formatYaml } from '../output/documents.ts';
+import { formatYaml, withoutNameAnnotation } from '../output/documents.ts';
 import { lineDiff } from '../output/line-diff.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
@@ -66,5 +66,5 @@ async function diffOf(before: Resource | undefined, after: Resource, where: stri
 /** What the datastore gives by itself is no difference. */
 function withoutIdentity(resource: Resource): unknown {
   const { resourceVersion: _version, uid: _uid, creationTimestamp: _created, ...metadata } = resource.metadata;
-  return { ...resource, metadata };
+  return { ...resource, metadata: withoutNameAnnotation(metadata) };
 }

@@ -1,6 +1,7 @@
 // Resources as YAML and JSON documents, in calicoctl's forms.
 
-import { apiVersion, type Kind, type Resource } from '../../datastore/model/index.ts';
+import { apiVersion, type Kind, type Metadata, type Resource } from '../../datastore/model/index.ts';
+import { nameAnnotation } from '../../datastore/resources.ts';
 
 export const formatJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
@@ -27,5 +28,13 @@ export function exported(resource: Resource): unknown {
     namespace: _namespace,
     ...metadata
   } = resource.metadata;
-  return { ...resource, metadata };
+  return { ...resource, metadata: withoutNameAnnotation(metadata) };
+}
+
+/** Without the copy of a policy's name that every client of the datastore writes by itself. */
+export function withoutNameAnnotation<M extends Pick<Metadata, 'annotations'>>(metadata: M): M {
+  if (metadata.annotations?.[nameAnnotation] === undefined) return metadata;
+  const { [nameAnnotation]: _name, ...annotations } = metadata.annotations;
+  const { annotations: _all, ...others } = metadata;
+  return (Object.keys(annotations).length === 0 ? others : { ...others, annotations }) as M;
 }

@@ -51,6 +51,23 @@ spec: {tier: security}
 });
 
 describe('twillctl diff', () => {
+  it('sees no difference in what is stored by itself, or not at all', async () => {
+    const cli = await Cli.start();
+    const policy = `kind: GlobalNetworkPolicy
+apiVersion: projectcalico.org/v3
+metadata: {name: p}
+spec: {selector: all(), doNotTrack: false, preDNAT: false, applyOnForward: false}
+`;
+    await cli.run('apply -f -', policy);
+    const stored = await cli.store.get('/calico/resources/v3/projectcalico.org/globalnetworkpolicies/p');
+    const { metadata, spec } = JSON.parse(stored?.value ?? '');
+    assert.deepEqual(metadata.annotations, { 'projectcalico.org/metadata': '{"name":"p"}' });
+    assert.deepEqual(spec, { tier: 'default', selector: 'all()', types: ['Ingress'] });
+    assert.deepEqual(await cli.run('diff -f -', policy), { code: 0, out: '', err: '' });
+    const again = await cli.run('apply --dry-run -f -', policy);
+    assert.match(again.out, /^GlobalNetworkPolicy p would be left as it is\n/);
+  });
+
   it('shows what apply would change, with its exit code', async () => {
     const cli = await Cli.start();
     await cli.run('apply -f -', set('a', '10.0.0.0/8'));

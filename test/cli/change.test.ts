@@ -70,7 +70,7 @@ describe('twillctl patch', () => {
     assert.equal((await spec(cli))['natOutgoing'], undefined);
     const operations = '[{"op":"replace","path":"/spec/disabled","value":false}]';
     assert.equal((await cli.runWords(['patch', 'ippool', 'main', '-t', 'json', '-p', operations])).code, 0);
-    assert.equal((await spec(cli))['disabled'], false);
+    assert.equal((await spec(cli))['disabled'], undefined);
   });
 
   it('refuses what would not be valid, cannot change or is not there', async () => {

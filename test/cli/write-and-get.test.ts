@@ -144,13 +144,14 @@ describe('twillctl get', () => {
   it('prints documents that apply again', async () => {
     const cli = await filled();
     const yaml = (await cli.run('get np allow -n prod -o yaml')).out;
-    assert.match(yaml, /^apiVersion: projectcalico.org\/v3\nkind: NetworkPolicy\nmetadata:\n {2}creationTimestamp: "/);
+    assert.match(yaml, /^apiVersion: projectcalico.org\/v3\nkind: NetworkPolicy\nmetadata:\n {2}annotations:\n/);
+    assert.match(yaml, /\n {4}projectcalico.org\/metadata: '\{"name":"allow"\}'\n {2}creationTimestamp: "/);
     assert.equal((await cli.run('apply -f -', yaml)).code, 0);
     const json = (await cli.run('get ippools -o json')).out;
     assert.equal(JSON.parse(json).kind, 'IPPoolList');
     assert.equal((await cli.run('replace -f -', json)).out, "Successfully replaced 1 'IPPool' resource(s)\n");
     const exported = (await cli.run('get np allow -n prod -o yaml --export')).out;
-    assert.doesNotMatch(exported, /uid|resourceVersion|creationTimestamp|namespace/);
+    assert.doesNotMatch(exported, /uid|resourceVersion|creationTimestamp|namespace|annotations/);
   });
 
   it('shows what it found and names what it did not', async () => {

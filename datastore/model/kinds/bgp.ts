@@ -161,6 +161,7 @@ export const bgpPeer = kind('BGPPeer', {
       peerSelector: optional(selector(), 'The peers, as nodes.'),
       keepOriginalNextHop: optional(boolean, 'Pass routes on with their next hop unchanged.', {
         deprecated: 'use nextHopMode: Keep',
+        omitFalse: true,
       }),
       nextHopMode: optional(
         choice('Auto', 'Self', 'Keep'),

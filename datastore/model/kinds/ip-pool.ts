@@ -19,9 +19,12 @@ const ipPoolSpec = object(
     natOutgoing: optional(
       boolean,
       'Translate the source of packets that leave for addresses outside of every pool to the node’s address.',
+      { omitFalse: true },
     ),
-    disabled: optional(boolean, 'Assign no new addresses from the pool; those in use stay.'),
-    disableBGPExport: optional(boolean, 'Do not advertise the pool’s blocks to BGP peers outside the mesh.'),
+    disabled: optional(boolean, 'Assign no new addresses from the pool; those in use stay.', { omitFalse: true }),
+    disableBGPExport: optional(boolean, 'Do not advertise the pool’s blocks to BGP peers outside the mesh.', {
+      omitFalse: true,
+    }),
     blockSize: defaulted(
       integer(20, 128),
       { from: (spec) => (String(spec['cidr']).includes(':') ? 122 : 26), doc: '26 for IPv4, 122 for IPv6' },

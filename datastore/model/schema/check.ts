@@ -203,6 +203,7 @@ function asMeant(type: Extract<Type, { kind: 'scalar' }>, value: unknown): unkno
 function isGiven(field: Field, value: unknown): boolean {
   if (value === undefined || value === null) return false;
   if (value === '') return field.presence === 'required';
+  if (value === false && field.omitFalse) return false;
   return !(field.default && Array.isArray(value) && value.length === 0);
 }
 

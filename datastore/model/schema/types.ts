@@ -77,6 +77,8 @@ export interface Field<S extends Type = Type, P extends Presence = Presence> {
   readonly immutable?: boolean;
   /** Says what to use instead. */
   readonly deprecated?: string;
+  /** For booleans that upstream keeps by value, not by pointer: false is the same as absent, and is not stored. */
+  readonly omitFalse?: boolean;
 }
 
 export type Fields = Readonly<Record<string, Field>>;
@@ -127,6 +129,7 @@ export type InputFields<F> = { readonly [K in KeysWith<F, 'required'>]: Input<Ty
 export interface FieldOptions {
   readonly immutable?: boolean;
   readonly deprecated?: string;
+  readonly omitFalse?: boolean;
 }
 
 export const required = <S extends Type>(type: S, doc: string, options: FieldOptions = {}): Field<S, 'required'> => ({
