@@ -9,6 +9,7 @@
 import { open } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { BfdClient } from '../bgp/bfd/client.ts';
+import { BmpMonitor } from '../bgp/bmp/monitor.ts';
 import { BgpCollector } from '../bgp/config/collector.ts';
 import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/config/speaker-settings.ts';
 import { PeerDiscovery } from '../bgp/discovery.ts';
@@ -60,6 +61,7 @@ export async function runBgp(options: NodeOptions): Promise<void> {
     clock,
     openFib: (settings) => openFib({ settings, interfaceOf: (address) => discovery.interfaceOf(address) }),
     failureDetector: bfd,
+    monitor: new BmpMonitor({ log, systemName: options.nodeName }),
     log,
   });
   const secrets = new SecretFiles(join(options.stateDir, 'secrets'));

@@ -5,7 +5,9 @@
 import type { Address } from '../net/address.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
-import type { DynamicPeerSettings, ListenSettings, PeerSettings } from './settings.ts';
+import type { Rib } from './rib/rib.ts';
+import type { DownReason } from './session-types.ts';
+import type { AddressFamily, BmpSettings, DynamicPeerSettings, ListenSettings, PeerSettings } from './settings.ts';
 
 export type Millis = number;
 
@@ -14,6 +16,8 @@ export interface Connection {
   readonly localAddress: Address;
   readonly remoteAddress: Address;
   readonly remotePort: number;
+  /** Left out by connections that have none. */
+  readonly localPort?: number;
   /** True when the peer opened it. */
   readonly incoming: boolean;
   /** Bytes taken by write() but not yet by the kernel. */
@@ -96,6 +100,45 @@ export interface FailureDetector {
   /** Set by the speaker. */
   onState: (change: BfdStateChange) => void;
   configure(peers: readonly BfdPeer[]): void;
+}
+
+/** An established session as a monitoring station sees it; another object for each session. */
+export interface MonitoredPeer {
+  readonly about: { readonly address: Address; readonly asn: number; readonly routerId: number };
+  readonly localAddress: Address;
+  readonly localPort: number;
+  readonly remotePort: number;
+  /** Whole messages. */
+  readonly sentOpen: Uint8Array;
+  readonly receivedOpen: Uint8Array;
+  /** UPDATEs come with 2-octet AS numbers. */
+  readonly twoOctetAs: boolean;
+  readonly families: readonly AddressFamily[];
+  /** Families that come with path identifiers. */
+  readonly addPath: readonly AddressFamily[];
+  /** Its number in the RIB. */
+  readonly source: number;
+  routeCount(): number;
+}
+
+export interface MonitoredSpeaker {
+  readonly rib: Rib;
+  /** Those that are established. */
+  monitoredPeers(): Iterable<MonitoredPeer>;
+}
+
+/** Hears what peers say, before our policy: BMP. */
+export interface RouteMonitor {
+  /** False: nobody listens, and nothing needs to be told. */
+  readonly isActive: boolean;
+  configure(stations: readonly BmpSettings[], speaker: MonitoredSpeaker): void;
+  up(peer: MonitoredPeer): void;
+  /** An UPDATE's body; it is copied before this returns. */
+  update(peer: MonitoredPeer, body: Uint8Array): void;
+  down(peer: MonitoredPeer, reason: DownReason): void;
+  /** Routes of the peer went without its saying so. */
+  renew(peer: MonitoredPeer): void;
+  close(): void;
 }
 
 export interface Clock {

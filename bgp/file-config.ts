@@ -5,6 +5,7 @@ import { type Address, familyOf, type Ipv4, parseAddress, parseIpv4 } from '../n
 import { type Prefix, parsePrefix } from '../net/prefix.ts';
 import type {
   AddressFamily,
+  BmpSettings,
   FibSettings,
   ListenSettings,
   OriginatedRoute,
@@ -148,6 +149,7 @@ function readSettings(file: Fields): SpeakerSettings {
     fib: readFib(file),
     maxPaths: file.integer('maxPaths', 1, 256, 1),
     gracefulRestart: restartTimeSec === 0 ? undefined : { restartTimeSec },
+    bmp: file.list('bmp').map(readStation),
   };
   file.finish();
   return settings;
@@ -165,6 +167,13 @@ function readListen(listen: Fields): ListenSettings {
   const address = listen.get('address', 'an IP address', addressOf) ?? 0;
   const port = listen.integer('port', 1, 65535, BGP_PORT);
   listen.finish();
+  return { address, port };
+}
+
+function readStation(station: Fields): BmpSettings {
+  const address = station.get('address', 'an IP address', addressOf) ?? 0;
+  const port = station.integer('port', 1, 65535);
+  station.finish();
   return { address, port };
 }
 

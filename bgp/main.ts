@@ -6,6 +6,7 @@ import { createLogger, type Logger, type LogLevel } from '../runtime/log.ts';
 import { logLevelOption } from '../runtime/log-option.ts';
 import { helpText, parseOptions } from '../runtime/options.ts';
 import { version } from '../runtime/version.ts';
+import { BmpMonitor } from './bmp/monitor.ts';
 import { systemClock } from './clock.ts';
 import { openFib } from './fib.ts';
 import { settingsFromJson } from './file-config.ts';
@@ -81,6 +82,7 @@ async function run(file: string, logLevel: LogLevel): Promise<void> {
   warmUp();
   const speaker = new Speaker({
     transport: createTransport(),
+    monitor: new BmpMonitor({ log }),
     clock: systemClock,
     openFib: (fib) => openFib({ settings: fib }),
     log,

@@ -25,6 +25,14 @@ export interface SpeakerSettings {
   readonly maxPaths: number;
   /** RFC 4724 restarting side: seconds that peers should keep our routes, and whether the FIB survived. */
   readonly gracefulRestart: { readonly restartTimeSec: number } | undefined;
+  /** Monitoring stations that hear what peers say. */
+  readonly bmp?: readonly BmpSettings[];
+}
+
+/** RFC 7854: we connect to the station. */
+export interface BmpSettings {
+  readonly address: Address;
+  readonly port: number;
 }
 
 export interface ListenSettings {

@@ -10,7 +10,18 @@ import { type Address, formatAddress, type Ipv4 } from '../net/address.ts';
 import { formatPrefix, type Prefix, prefixContains } from '../net/prefix.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
-import type { Clock, Connection, FailureDetector, Fib, Listener, Millis, Transport } from './edges.ts';
+import type {
+  Clock,
+  Connection,
+  FailureDetector,
+  Fib,
+  Listener,
+  Millis,
+  MonitoredPeer,
+  MonitoredSpeaker,
+  RouteMonitor,
+  Transport,
+} from './edges.ts';
 import { Rib } from './rib/rib.ts';
 import type { FibSettings, ListenSettings, PeerSettings, SpeakerSettings } from './settings.ts';
 import { FibSync } from './speaker/fib-sync.ts';
@@ -28,11 +39,12 @@ export interface SpeakerOptions {
   /** Opens the kernel's table; left out, nothing is programmed and every next hop counts as reachable. */
   readonly openFib?: (settings: FibSettings) => Promise<Fib>;
   readonly failureDetector?: FailureDetector;
+  readonly monitor?: RouteMonitor;
   /** Runs the callback at the end of this turn of the event loop. */
   readonly defer?: (callback: () => void) => void;
 }
 
-export class Speaker implements PeerHost {
+export class Speaker implements PeerHost, MonitoredSpeaker {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Logger;
@@ -81,6 +93,14 @@ export class Speaker implements PeerHost {
     return this.#draining;
   }
 
+  get monitor(): RouteMonitor | undefined {
+    return this.#options.monitor;
+  }
+
+  *monitoredPeers(): Generator<MonitoredPeer> {
+    for (const { monitored } of this.#peers.values()) if (monitored) yield monitored;
+  }
+
   wantFlush(): void {
     if (this.#flushWanted) return;
     this.#flushWanted = true;
@@ -126,6 +146,7 @@ export class Speaker implements PeerHost {
     this.#configurePeers(settings, before);
     this.#configureListeners(settings);
     this.#options.failureDetector?.configure(bfdPeers(settings));
+    this.monitor?.configure(settings.bmp ?? [], this);
     this.rib.originate(settings.originate);
     this.wantFlush();
   }
@@ -362,6 +383,7 @@ export class Speaker implements PeerHost {
     this.#rib?.flush();
     if (!abandon) await this.#fib?.settled();
     this.#closed = true;
+    this.monitor?.close();
     this.#timer?.disarm();
     this.#fib?.close();
   }

@@ -244,6 +244,7 @@ class TcpConnection implements Connection {
   readonly localAddress: Address;
   readonly remoteAddress: Address;
   readonly remotePort: number;
+  readonly localPort: number;
   readonly incoming: boolean;
   readonly #socket: Socket;
   #handlers: ConnectionHandlers | undefined;
@@ -261,6 +262,7 @@ class TcpConnection implements Connection {
     this.localAddress = localAddress;
     this.remoteAddress = remoteAddress;
     this.remotePort = socket.remotePort ?? 0;
+    this.localPort = socket.localPort ?? 0;
     this.incoming = incoming;
     socket.on('error', (error) => {
       this.#error ??= codeOf(error);

@@ -4,13 +4,17 @@
 //                                   the packets in a row that may be lost
 //     twill.io/interface: eth*      on a BGPPeer without peerIP and peerSelector: peer with the router on each such interface,
 //                                   found by router advertisement; asNumber absent means any external AS
+//     twill.io/bmp: 10.0.0.9:1790   on BGPConfiguration, default or a node's own: monitoring stations, separated by commas, that
+//                                   nodes tell what their peers say (RFC 7854); [fd00::9]:1790 for IPv6
 //     twill.io/drain-bgp: "true"    on a Node: others shall send nothing more through it (RFC 8326)
 
-import { type Node, parseDurationMs } from '../../datastore/model/index.ts';
-import type { BfdSettings } from '../settings.ts';
+import { type Node, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
+import { parseAddress } from '../../net/address.ts';
+import type { BfdSettings, BmpSettings } from '../settings.ts';
 
 export const bfdAnnotation = 'twill.io/bfd';
 export const interfaceAnnotation = 'twill.io/interface';
+export const bmpAnnotation = 'twill.io/bmp';
 export const drainAnnotation = 'twill.io/drain-bgp';
 
 /** Undefined when the text is not a setting. */
@@ -22,6 +26,20 @@ export function parseBfd(text: string, multihop: boolean): BfdSettings | undefin
   if (interval === undefined || interval < 5 || interval > 60_000 || multiplier < 1 || multiplier > 255)
     return undefined;
   return { minTxMs: interval, minRxMs: interval, multiplier, multihop };
+}
+
+/** Undefined when the text is not a list of stations with their ports. */
+export function parseStations(text: string): readonly BmpSettings[] | undefined {
+  const words = text
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
+  const stations = words.flatMap((word) => {
+    const parsed = parsePeerIp(word);
+    const address = parseAddress(parsed?.address ?? '');
+    return address === undefined || parsed?.port === undefined ? [] : [{ address, port: parsed.port }];
+  });
+  return stations.length === words.length ? stations : undefined;
 }
 
 export const isDraining = (node: Node | undefined): boolean => node?.metadata.annotations?.[drainAnnotation] === 'true';

@@ -17,7 +17,7 @@ import {
 } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
 import type { Community, FibSettings, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
-import { isDraining } from './annotations.ts';
+import { bmpAnnotation, isDraining, parseStations } from './annotations.ts';
 import { parseCommunity, poolExportRules, sorted } from './filters.ts';
 import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
@@ -50,6 +50,7 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
   }
   const common = resources.configurations.get('default')?.spec;
   const { peers, interfaces, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
+  const stations = stationsOf(resources, nodeName);
   const settings: SpeakerSettings = {
     routerId: routerIdOf(self),
     asn: self.asn,
@@ -61,8 +62,24 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     fib: fibOf(resources),
     maxPaths,
     gracefulRestart: { restartTimeSec },
+    ...(stations.bmp.length === 0 ? {} : { bmp: stations.bmp }),
   };
-  return { settings, drain: isDraining(resources.nodes.get(nodeName)), interfaces, problems };
+  const drain = isDraining(resources.nodes.get(nodeName));
+  return { settings, drain, interfaces, problems: [...problems, ...stations.problems] };
+}
+
+/** A node's own annotation replaces the common one. */
+function stationsOf({ configurations }: BgpResources, nodeName: string) {
+  for (const name of [`node.${nodeName}`, 'default']) {
+    const text = configurations.get(name)?.metadata.annotations?.[bmpAnnotation];
+    if (text === undefined) continue;
+    const bmp = parseStations(text);
+    if (bmp) return { bmp, problems: [] };
+    const problem = `"${text}" is not a list of monitoring stations; write address and port, as "10.0.0.9:1790"`;
+    const field = `metadata.annotations.${bmpAnnotation}`;
+    return { bmp: [], problems: [{ resource: `BGPConfiguration/${name}`, field, problem }] };
+  }
+  return { bmp: [], problems: [] };
 }
 
 function fibOf(resources: BgpResources): FibSettings {

@@ -13,6 +13,9 @@ export class Line implements Outlet {
   readonly id: ConnectionId = ++lastId;
   readonly connection: Connection;
   readonly reader = new MessageReader();
+  /** The OPENs of both sides, whole messages. */
+  sentOpen: Uint8Array = new Uint8Array(0);
+  receivedOpen: Uint8Array = new Uint8Array(0);
   #writtenBytes = 0;
   #deliveredBytes = 0;
   #isBlocked = false;

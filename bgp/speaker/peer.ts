@@ -6,7 +6,7 @@
 // The session decides, this file carries out. An established session joins one update group per family.
 
 import type { Logger } from '../../runtime/log.ts';
-import type { Clock, Connection, Millis, Transport } from '../edges.ts';
+import type { Clock, Connection, Millis, MonitoredPeer, RouteMonitor, Transport } from '../edges.ts';
 import { compileFilter } from '../filter.ts';
 import { createSession, nextDeadline, type Session, step } from '../fsm.ts';
 import type { AdjRibIn } from '../rib/adj-rib-in.ts';
@@ -16,13 +16,14 @@ import type { UpdateGroup } from '../rib/update-group.ts';
 import type { UpdateWriter } from '../rib/update-writer.ts';
 import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
 import type { AddressFamily, MaxPrefixes, PeerSettings, SpeakerSettings } from '../settings.ts';
-import { decodeNotification, decodeRouteRefresh, encodeMessage } from '../wire/codec.ts';
+import { decodeNotification, decodeRouteRefresh, encodeMessage, wholeMessage } from '../wire/codec.ts';
 import { fromWireFamily, MessageType, toWireFamily } from '../wire/message.ts';
 import { CeaseSubcode } from '../wire/notification.ts';
 import { decodeOpen } from '../wire/open.ts';
 import { capabilitiesFor } from './capabilities.ts';
 import { describeDown } from './describe-down.ts';
 import { Line } from './line.ts';
+import { monitoredPeer } from './monitored-peer.ts';
 import { isSameSource, kindOf, sourceOf } from './source-of.ts';
 import { StaleRoutes } from './stale-routes.ts';
 import { treatmentFor } from './treatment-for.ts';
@@ -37,6 +38,7 @@ export interface PeerHost {
   /** RFC 4724: this speaker is back from a restart and has not heard everybody yet. */
   readonly restarting: boolean;
   readonly draining: boolean;
+  readonly monitor: RouteMonitor | undefined;
   /** Something came: the RIBs are flushed at the end of this turn. */
   wantFlush(): void;
   /** A session's deadlines changed. */
@@ -52,6 +54,7 @@ interface Attachment {
   readonly adjRibIn: AdjRibIn;
   readonly groups: Map<AddressFamily, UpdateGroup>;
   readonly endOfRibReceived: Set<AddressFamily>;
+  readonly monitored: MonitoredPeer;
 }
 
 export class Peer {
@@ -103,6 +106,11 @@ export class Peer {
 
   get negotiated(): Negotiated | undefined {
     return this.#attachment?.negotiated;
+  }
+
+  /** As monitoring stations see it; undefined unless established. */
+  get monitored(): MonitoredPeer | undefined {
+    return this.#attachment?.monitored;
   }
 
   get adjRibIn(): AdjRibIn | undefined {
@@ -232,7 +240,11 @@ export class Peer {
         return;
       case 'send': {
         this.#messagesOut++;
-        this.#connections.get(effect.connection)?.write(encodeMessage(effect.message));
+        const line = this.#connections.get(effect.connection);
+        const bytes = encodeMessage(effect.message);
+        // A copy: what is written is the connection's.
+        if (line && effect.message.kind === 'open') line.sentOpen = bytes.slice();
+        line?.write(bytes);
         return;
       }
       case 'close':
@@ -294,7 +306,10 @@ export class Peer {
       this.messagesIn++;
       if (type === MessageType.update && this.#attachment?.line === line) {
         heard = true;
-        const error = this.#attachment.adjRibIn.receive(buffer, from, to);
+        const { monitored, adjRibIn } = this.#attachment;
+        const error = adjRibIn.receive(buffer, from, to);
+        const { monitor } = this.#host;
+        if (monitor?.isActive && !error) monitor.update(monitored, buffer.subarray(from, to));
         if (error) this.handle({ kind: 'refused', connection: line.id, notification: error });
       } else this.#onMessage(line, type, buffer.subarray(from, to));
       return this.#connections.has(line.id);
@@ -311,6 +326,7 @@ export class Peer {
     switch (type) {
       case MessageType.open: {
         const result = decodeOpen(body);
+        line.receivedOpen = wholeMessage(MessageType.open, body);
         if (result.kind === 'open') this.handle({ kind: 'open', connection, open: result.open });
         else this.handle({ kind: 'refused', connection, notification: result.notification });
         return;
@@ -348,6 +364,7 @@ export class Peer {
       case 2:
         if (!attachment.negotiated.enhancedRouteRefresh) return;
         this.#host.rib.dropStale(this.#source, family);
+        this.#host.monitor?.renew(attachment.monitored);
         this.#host.wantFlush();
         return;
     }
@@ -394,8 +411,17 @@ export class Peer {
       importFilter: compileFilter(this.settings.importFilter, kindOf(negotiated)),
       onEndOfRib: (family) => this.#onEndOfRib(family),
     });
-    const attachment = { line, negotiated, adjRibIn, groups: new Map(), endOfRibReceived: new Set<AddressFamily>() };
+    const monitored = monitoredPeer(line, negotiated, source, () => this.routeCount);
+    const attachment: Attachment = {
+      line,
+      negotiated,
+      adjRibIn,
+      groups: new Map(),
+      endOfRibReceived: new Set(),
+      monitored,
+    };
     this.#attachment = attachment;
+    this.#host.monitor?.up(monitored);
     this.#stale.settle(source.index, negotiated);
     for (const family of negotiated.families) {
       const treatment = this.#treatment(family, attachment);
@@ -453,6 +479,7 @@ export class Peer {
     this.#heldEndOfRib.clear();
     this.hasFailed = true;
     if (!attachment || this.#source === undefined) return;
+    this.#host.monitor?.down(attachment.monitored, reason);
     for (const group of attachment.groups.values()) this.#host.rib.leave(this.#source, group);
     const kept = keepRoutes ? attachment.negotiated.gracefulRestart?.families : undefined;
     for (const family of attachment.negotiated.families) {

@@ -117,25 +117,26 @@ export const decodeRouteRefresh = (body: Uint8Array): RouteRefreshMessage => ({
 export function encodeMessage(message: Message, context: WireContext = plainContext): Uint8Array {
   switch (message.kind) {
     case 'open':
-      return frame(MessageType.open, encodeOpen(message));
+      return wholeMessage(MessageType.open, encodeOpen(message));
     case 'update':
-      return frame(MessageType.update, encodeUpdate(message, context));
+      return wholeMessage(MessageType.update, encodeUpdate(message, context));
     case 'notification':
-      return frame(
+      return wholeMessage(
         MessageType.notification,
         concat([Uint8Array.of(message.code, message.subcode), message.data.subarray(0, 4096 - 21)]),
       );
     case 'keepalive':
-      return frame(MessageType.keepalive, new Uint8Array(0));
+      return wholeMessage(MessageType.keepalive, new Uint8Array(0));
     case 'route-refresh':
-      return frame(
+      return wholeMessage(
         MessageType.routeRefresh,
         concat([uint16(message.afi), Uint8Array.of(message.subtype, message.safi)]),
       );
   }
 }
 
-function frame(type: number, body: Uint8Array): Uint8Array {
+/** A message of which the body is given. */
+export function wholeMessage(type: number, body: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(HEADER_LENGTH + body.length).fill(0xff, 0, 16);
   writeUint16(bytes, 16, bytes.length);
   bytes[18] = type;

@@ -1,0 +1,138 @@
+// BMP messages as bytes: RFC 7854 §4. What a monitoring station is told of our peers and of what they sent.
+//
+//     common header   version(1)=3 length(4) type(1)
+//     per-peer header type(1) flags(1) distinguisher(8) address(16) AS(4) BGP identifier(4) seconds(4) microseconds(4)
+
+import { type Address, addressToBytes, familyOf } from '../../net/address.ts';
+import { concat, uint16, uint32 } from '../wire/bytes.ts';
+import { wholeMessage } from '../wire/codec.ts';
+import { MessageType } from '../wire/message.ts';
+
+const VERSION = 3;
+
+const BmpType = {
+  routeMonitoring: 0,
+  statisticsReport: 1,
+  peerDown: 2,
+  peerUp: 3,
+  initiation: 4,
+  termination: 5,
+} as const;
+
+const IPV6_FLAG = 0x80;
+const TWO_OCTET_AS_FLAG = 0x20;
+
+export interface BmpPeer {
+  readonly address: Address;
+  readonly asn: number;
+  readonly routerId: number;
+}
+
+/** RFC 7854 §4.9. PDUs are whole BGP messages. */
+export type BmpDownReason =
+  | { readonly kind: 'notification-sent'; readonly pdu: Uint8Array }
+  /** `event`: number of the RFC 4271 §8.1 event, 0 when none fits. */
+  | { readonly kind: 'closed-by-us'; readonly event: number }
+  | { readonly kind: 'notification-received'; readonly pdu: Uint8Array }
+  | { readonly kind: 'closed-by-peer' }
+  | { readonly kind: 'not-monitored-any-more' };
+
+export type BmpMessage =
+  | { readonly kind: 'initiation'; readonly systemName: string; readonly systemDescription: string }
+  | { readonly kind: 'termination' }
+  | {
+      readonly kind: 'peer-up';
+      readonly peer: BmpPeer;
+      readonly localAddress: Address;
+      readonly localPort: number;
+      readonly remotePort: number;
+      readonly sentOpen: Uint8Array;
+      readonly receivedOpen: Uint8Array;
+    }
+  | { readonly kind: 'peer-down'; readonly peer: BmpPeer; readonly reason: BmpDownReason }
+  /** An UPDATE as the peer sent it, or one that says the same. */
+  | {
+      readonly kind: 'route-monitoring';
+      readonly peer: BmpPeer;
+      readonly update: Uint8Array;
+      readonly twoOctetAs: boolean;
+    }
+  | { readonly kind: 'statistics'; readonly peer: BmpPeer; readonly adjRibInRoutes: number };
+
+/** @param atMs wall clock, of what the message tells. */
+export function encodeBmp(message: BmpMessage, atMs: number): Uint8Array {
+  switch (message.kind) {
+    case 'initiation':
+      return frame(BmpType.initiation, [textTlv(1, message.systemDescription), textTlv(2, message.systemName)]);
+    case 'termination':
+      // Reason 0: closed by the administrator.
+      return frame(BmpType.termination, [tlv(1, uint16(0))]);
+    case 'peer-up':
+      return frame(BmpType.peerUp, [
+        peerHeader(message.peer, atMs),
+        wideAddress(message.localAddress),
+        uint16(message.localPort),
+        uint16(message.remotePort),
+        message.sentOpen,
+        message.receivedOpen,
+      ]);
+    case 'peer-down':
+      return frame(BmpType.peerDown, [peerHeader(message.peer, atMs), ...downReason(message.reason)]);
+    case 'route-monitoring':
+      return frame(BmpType.routeMonitoring, [peerHeader(message.peer, atMs, message.twoOctetAs), message.update]);
+    case 'statistics':
+      // Type 7, a 64-bit gauge: routes in the Adj-RIB-In.
+      return frame(BmpType.statisticsReport, [
+        peerHeader(message.peer, atMs),
+        uint32(1),
+        tlv(7, concat([uint32(0), uint32(message.adjRibInRoutes)])),
+      ]);
+  }
+}
+
+/** An UPDATE of which the body is given. */
+export const updatePdu = (body: Uint8Array): Uint8Array => wholeMessage(MessageType.update, body);
+
+function frame(type: number, parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 6);
+  return concat([Uint8Array.of(VERSION), uint32(length), Uint8Array.of(type), ...parts]);
+}
+
+const tlv = (type: number, value: Uint8Array): Uint8Array => concat([uint16(type), uint16(value.length), value]);
+
+const textTlv = (type: number, text: string): Uint8Array => tlv(type, new TextEncoder().encode(text));
+
+/** RFC 7854 §4.2: of the global instance, before our policy. */
+function peerHeader({ address, asn, routerId }: BmpPeer, atMs: number, twoOctetAs = false): Uint8Array {
+  const flags = (familyOf(address) === 6 ? IPV6_FLAG : 0) | (twoOctetAs ? TWO_OCTET_AS_FLAG : 0);
+  return concat([
+    Uint8Array.of(0, flags),
+    new Uint8Array(8),
+    wideAddress(address),
+    uint32(asn),
+    uint32(routerId),
+    uint32(Math.floor(atMs / 1000)),
+    uint32(Math.floor(atMs % 1000) * 1000),
+  ]);
+}
+
+/** IPv4 addresses are in the last four octets, after zeros. */
+function wideAddress(address: Address): Uint8Array {
+  const bytes = addressToBytes(address);
+  return bytes.length === 16 ? bytes : concat([new Uint8Array(12), bytes]);
+}
+
+function downReason(reason: BmpDownReason): Uint8Array[] {
+  switch (reason.kind) {
+    case 'notification-sent':
+      return [Uint8Array.of(1), reason.pdu];
+    case 'closed-by-us':
+      return [Uint8Array.of(2), uint16(reason.event)];
+    case 'notification-received':
+      return [Uint8Array.of(3), reason.pdu];
+    case 'closed-by-peer':
+      return [Uint8Array.of(4)];
+    case 'not-monitored-any-more':
+      return [Uint8Array.of(5)];
+  }
+}
