@@ -1,23 +1,32 @@
 // GC: everything of this network that no valid attachment owns goes: links by their mark, addresses by what was written
-// beside them when they were assigned. Other networks are not touched. An error does not stop it; all are reported.
+// beside them when they were assigned, in whichever node's block they are. Other networks are not touched. An error does
+// not stop it; all are reported.
+//
+// It reads all blocks of the cluster, for an address may be borrowed. Runtimes ask for it rarely: containerd when it starts.
 
 import {
-  affinitiesOf,
-  blockKey,
+  blocksOf,
   type IpamAttributes,
   parseBlock,
-  partsOfAffinityKey,
+  parseResourceKey,
+  resourcePrefix,
+  workloadEndpointPrefix,
 } from '../datastore/model/index.ts';
+import { pagesOf } from '../datastore/pages.ts';
 import { attachmentAttributes } from './assign.ts';
 import type { Attachment, ContainerInterface } from './attachment.ts';
 import { readConfiguration } from './config.ts';
 import type { CniContext } from './context.ts';
 import { detach } from './del.ts';
+import { decodeEndpoint } from './endpoint.ts';
 import { CniError } from './errors.ts';
 import { linkMark, parseLinkMark } from './identity.ts';
 import type { CniRequest } from './protocol.ts';
 import { targetOf } from './target.ts';
 import { removeLink } from './wiring.ts';
+
+/** A block of 64 pods is about 16 kB. */
+const blocksInPage = 500;
 
 export async function collectGarbage(context: CniContext, request: CniRequest): Promise<string> {
   const configuration = readConfiguration(request.stdin);
@@ -28,9 +37,14 @@ export async function collectGarbage(context: CniContext, request: CniRequest): 
   const valid = new Set(configuration.validAttachments.map(keyOf));
   const links = linksOf(context, network);
   const found = new Map<string, Attachment>();
-  // Addresses know the pod, links do not: so addresses first, and the first one found stays.
-  for (const attachment of [...(await ownersOfAddresses(context, network)), ...links.values()]) {
-    if (!valid.has(keyOf(attachment)) && !found.has(keyOf(attachment))) found.set(keyOf(attachment), attachment);
+  for (const attachment of await ownersOfAddresses(context, network)) {
+    if (!valid.has(keyOf(attachment))) found.set(keyOf(attachment), attachment);
+  }
+  // Of a link whose address is lost, the endpoint says which pod it was.
+  for (const [link, attachment] of links) {
+    const key = keyOf(attachment);
+    if (valid.has(key) || found.has(key)) continue;
+    found.set(key, { ...attachment, pod: await podBehind(context, link, attachment) });
   }
   const failures: string[] = [];
   for (const attachment of found.values()) {
@@ -68,17 +82,37 @@ function linksOf(context: CniContext, network: string): Map<string, Attachment> 
   return found;
 }
 
-/** Who has addresses of this node's blocks. */
+/** The pod whose endpoint has this host side; undefined when there is none, or it is no pod's. */
+async function podBehind(
+  { store, nodeName }: CniContext,
+  link: string,
+  { containerId }: ContainerInterface,
+): Promise<Attachment['pod']> {
+  const ours = workloadEndpointPrefix(nodeName);
+  for await (const { entries } of pagesOf(store, resourcePrefix('WorkloadEndpoint'), { keysOnly: true })) {
+    for (const { key } of entries) {
+      if (!parseResourceKey(key)?.name.startsWith(ours)) continue;
+      const endpoint = decodeEndpoint(await store.get(key));
+      const { interfaceName, containerID, pod } = endpoint?.spec ?? {};
+      if (interfaceName !== link || containerID !== containerId || !pod) continue;
+      return { name: pod, namespace: endpoint?.metadata.namespace ?? 'default' };
+    }
+  }
+  return undefined;
+}
+
+/** Who has addresses on this node. */
 async function ownersOfAddresses({ store, nodeName }: CniContext, network: string): Promise<Attachment[]> {
   const attachments: Attachment[] = [];
   for (const family of [4, 6] as const) {
-    for (const { key } of (await store.list(affinitiesOf(nodeName, family), { keysOnly: true })).entries) {
-      const prefix = partsOfAffinityKey(key)?.prefix;
-      const entry = prefix && (await store.get(blockKey(prefix)));
-      const block = entry && parseBlock(entry.value);
-      for (const attributes of block?.attributes ?? []) {
-        const attachment = attachmentOf(attributes, network, nodeName);
-        if (attachment) attachments.push(attachment);
+    for await (const { entries } of pagesOf(store, blocksOf(family), { pageSize: blocksInPage })) {
+      for (const { value } of entries) {
+        // Most blocks have nothing of this node: not worth parsing.
+        if (!value.includes(JSON.stringify(nodeName))) continue;
+        for (const attributes of parseBlock(value)?.attributes ?? []) {
+          const attachment = attachmentOf(attributes, network, nodeName);
+          if (attachment) attachments.push(attachment);
+        }
       }
     }
   }

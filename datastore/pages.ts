@@ -9,6 +9,8 @@ const pageSize = 10_000;
 export interface PageOptions {
   readonly revision?: Revision | undefined;
   readonly keysOnly?: boolean;
+  /** Entries in a page; fewer than usual for large values. */
+  readonly pageSize?: number;
 }
 
 export interface Page {
@@ -21,7 +23,7 @@ export async function* pagesOf(store: KvStore, prefix: string, options: PageOpti
   let { revision } = options;
   const read = (after: string | undefined): Promise<ListResult> =>
     store.list(prefix, {
-      limit: pageSize,
+      limit: options.pageSize ?? pageSize,
       ...(options.keysOnly && { keysOnly: true }),
       ...(after !== undefined && { after }),
       ...(revision !== undefined && { revision }),

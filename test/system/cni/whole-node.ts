@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +96,14 @@ export class WholeNode {
     if (!agent || agent.exitCode !== null) return;
     agent.kill('SIGKILL');
     await once(agent, 'exit');
+  }
+
+  /** Process id of one of the agent's children. */
+  childPid(role: 'felix' | 'bgp'): number {
+    const pid = this.#agent?.pid;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    const found = children.find((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').split('\0').includes(role));
+    return Number(found ?? assert.fail(`${role} does not run`));
   }
 
   async stop(): Promise<void> {
