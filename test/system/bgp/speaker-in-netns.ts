@@ -1,6 +1,7 @@
 // Our speaker in a bench's namespace, for interoperation tests.
 
 import type { BfdClient } from '../../../bgp/bfd/client.ts';
+import type { RouteMonitor } from '../../../bgp/edges.ts';
 import { openFib } from '../../../bgp/fib.ts';
 import { acceptAll, type PeerSettings, type SpeakerSettings } from '../../../bgp/settings.ts';
 import { Speaker } from '../../../bgp/speaker.ts';
@@ -58,9 +59,10 @@ export function speakerSettings({ peer = {}, settings = {}, blocks = [] }: Speak
   };
 }
 
-export function startSpeaker(bench: Bench, options: SpeakerOptions, bfd?: BfdClient): Speaker {
+export function startSpeaker(bench: Bench, options: SpeakerOptions, bfd?: BfdClient, monitor?: RouteMonitor): Speaker {
   const speaker = new Speaker({
     ...(bfd ? { failureDetector: bfd } : {}),
+    ...(monitor ? { monitor } : {}),
     transport: createTransport({ netns: bench.netns }),
     clock: {
       now: () => performance.now(),

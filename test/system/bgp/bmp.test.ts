@@ -1,0 +1,120 @@
+// Shows that another program understands what we tell a monitoring station: BIRD is the peer, the station keeps the bytes, and
+// tshark reads them.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { BmpMonitor } from '../../../bgp/bmp/monitor.ts';
+import type { Speaker } from '../../../bgp/speaker.ts';
+import { createLogger } from '../../../runtime/log.ts';
+import { Bench, until } from './routers.ts';
+import { address, established, peerOf, startSpeaker } from './speaker-in-netns.ts';
+
+const bmpPort = 11019;
+
+describe('monitoring station', () => {
+  let bench: Bench;
+  let server: Server;
+  let speaker: Speaker | undefined;
+  let monitor: BmpMonitor;
+  let socket: Socket | undefined;
+  let bytes = Buffer.alloc(0);
+
+  before(function () {
+    const missing = ['tshark', 'text2pcap'].filter((program) => spawnSync(program, ['-v']).error);
+    if (missing.length > 0) {
+      console.log(`      skipped: ${missing.join(' and ')} of the package tshark read what a station got`);
+      this.skip();
+    }
+  });
+
+  beforeEach(async () => {
+    bench = new Bench('bmp');
+    bytes = Buffer.alloc(0);
+    server = createServer((one) => {
+      socket = one;
+      one.on('data', (part) => {
+        bytes = Buffer.concat([bytes, part]);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    monitor = new BmpMonitor({ log: createLogger('test', 'silent'), systemName: 'node-1', statisticsMs: 200 });
+  });
+  afterEach(async () => {
+    await speaker?.close({ abandon: true });
+    socket?.destroy();
+    server.close();
+    await bench.close();
+  });
+
+  /** One message after the other, each in a segment of its own, as tshark tells them. */
+  function read(): string {
+    const lines: string[] = [];
+    for (let at = 0; at + 5 <= bytes.length; at += bytes.readUInt32BE(at + 1)) {
+      const message = bytes.subarray(at, at + bytes.readUInt32BE(at + 1));
+      for (let row = 0; row < message.length; row += 16) {
+        const octets = [...message.subarray(row, row + 16)].map((octet) => octet.toString(16).padStart(2, '0'));
+        lines.push(`${row.toString(16).padStart(6, '0')} ${octets.join(' ')}`);
+      }
+    }
+    const dump = bench.file('bmp.txt', `${lines.join('\n')}\n`);
+    const capture = join(bench.directory, 'bmp.pcap');
+    execFileSync('text2pcap', ['-q', '-T', `40000,${bmpPort}`, dump, capture], { stdio: 'ignore' });
+    return execFileSync('tshark', ['-r', capture, '-d', `tcp.port==${bmpPort},bmp`, '-O', 'bmp,bgp'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      maxBuffer: 64 * 1024 * 1024,
+    });
+  }
+
+  async function startAll(early: boolean): Promise<Speaker> {
+    await bench.startBird(`router id 10.77.0.2;
+protocol static s4 { ipv4; route 198.51.100.0/24 blackhole; route 203.0.113.0/24 blackhole; }
+protocol static s6 { ipv6; route 2001:db8:1::/48 blackhole; }
+protocol bgp twill {
+  local 10.77.0.2 as 64601; neighbor 10.77.0.1 as 64701; connect retry time 1; connect delay time 1;
+  ipv4 { import all; export all; };
+  ipv6 { import all; export all; next hop address fd77::2; };
+}`);
+    const listening = server.address();
+    assert(typeof listening === 'object' && listening);
+    const { port } = listening;
+    const bmp = [{ address: address('127.0.0.1'), port }];
+    const peer = { families: ['ipv4-unicast', 'ipv6-unicast'] as const };
+    const started = startSpeaker(bench, { peer, settings: early ? { bmp } : {} }, undefined, monitor);
+    await established(started);
+    await until(() => peerOf(started)?.routesIn === 3);
+    if (!early) started.configure({ ...started.settings, bmp });
+    return started;
+  }
+
+  for (const early of [false, true]) {
+    it(early ? 'hears what a peer says as it comes' : 'that connects late hears the whole table', async () => {
+      const started = await startAll(early);
+      speaker = started;
+      await until(() => (early ? bytes.includes('node-1') : bytes.length > 500));
+      // A statistics report comes after the table.
+      await until(() => /Statistics Report/.test(read()));
+      const text = read();
+      assert.match(text, /Type: Initiation Message/);
+      assert.match(text, /node-1/);
+      assert.match(text, /Type: Peer Up Notification[\s\S]*Type: OPEN Message[\s\S]*Type: OPEN Message/);
+      assert.match(text, /Address: 10\.77\.0\.2/);
+      assert.match(text, /Peer AS: 64601|ASN: 64601/);
+      for (const prefix of ['198.51.100.0/24', '203.0.113.0/24', '2001:db8:1::/48'])
+        assert(text.includes(prefix), text);
+      assert.doesNotMatch(text, /Malformed/);
+      bench.birdc('disable', 's4');
+      await until(() => peerOf(started)?.routesIn === 1);
+      bench.birdc('disable', 'twill');
+      await until(() => /Peer Down/.test(read()));
+      assert.match(
+        read(),
+        /Withdrawn Routes[\s\S]*198\.51\.100\.0\/24[\s\S]*Type: Peer Down Notification[\s\S]*NOTIFICATION/,
+      );
+      started.configure({ ...started.settings, bmp: [] });
+      await until(() => /Termination/.test(read()));
+    });
+  }
+});
