@@ -16,7 +16,7 @@
 import { KvError, type KvStore, type Operation, type TransactionResult } from '../datastore/kv.ts';
 import { Assignment } from './assignment.ts';
 import type { Job, Share } from './job.ts';
-import { blockWrites, comparesBlock, emptyPlan, type Plan, planUpon } from './plan.ts';
+import { blockWrites, comparesBlock, emptyPlan, type Plan, planUpon, writesOf } from './plan.ts';
 import { Planner, type PlannerSettings } from './planner.ts';
 import { Release, type ReleaseResult } from './release.ts';
 import type { AssignRequest, AssignResult } from './request.ts';
@@ -179,8 +179,7 @@ export class Allocator {
 function fits(plan: Plan, shares: readonly Share[], added: Share): boolean {
   const all = [...shares, added];
   const compares = all.reduce((sum, { compare }) => sum + compare.length, plan.changes.size);
-  // A new block is written with its affinity.
-  const blocks = [...plan.changes.values()].reduce((sum, { before }) => sum + (before.revision === 0 ? 2 : 1), 0);
+  const blocks = [...plan.changes.values()].reduce((sum, change) => sum + writesOf(change), 0);
   const writes = all.reduce((sum, { then }) => sum + then.length, blocks);
   if (compares > maxOperations || writes > maxOperations) return false;
   const written = new Set(shares.flatMap(({ then }) => then.flatMap(keyWritten)));

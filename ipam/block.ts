@@ -45,6 +45,10 @@ export function prefixOfBlock(block: IpamBlock): Prefix {
 
 export const isEmpty = (block: IpamBlock): boolean => block.allocations.every((index) => index === null);
 
+/** Nobody has an address of it; some may be cooling down. */
+export const isUnused = (block: IpamBlock): boolean =>
+  block.allocations.every((index) => index === null || block.attributes[index]?.releasedAt !== undefined);
+
 export interface Allocation {
   readonly block: IpamBlock;
   readonly addresses: readonly Address[];

@@ -4,7 +4,7 @@ import type { Compare, Operation, Revision } from '../datastore/kv.ts';
 import { affinityKey, blockKey, encodeBlock, handleKey, type IpamBlock, parseHandle } from '../datastore/model/ipam.ts';
 import type { Address } from '../net/address.ts';
 import { type Prefix, prefixContains } from '../net/prefix.ts';
-import { isEmpty } from './block.ts';
+import { isEmpty, isUnused } from './block.ts';
 
 export interface KnownBlock {
   readonly block: IpamBlock;
@@ -16,6 +16,8 @@ export interface BlockChange {
   readonly prefix: Prefix;
   readonly before: KnownBlock;
   readonly after: IpamBlock;
+  /** No pool has the block any more: once nobody uses it, it goes with its affinity. */
+  readonly orphaned?: boolean;
 }
 
 /** What one transaction will change. */
@@ -36,15 +38,35 @@ export const planUpon = ({ changes }: Plan): Plan => ({ changes: new Map(changes
  * and empty has no reason to exist.
  */
 export function blockWrites(plan: Plan, node: string): Operation[] {
-  return [...plan.changes.values()].flatMap(({ prefix, before, after }): Operation[] => {
+  return [...plan.changes.values()].flatMap((change): Operation[] => {
+    const { prefix, before, after } = change;
     const key = blockKey(prefix);
-    if (after.affinity === null && isEmpty(after)) return [{ kind: 'delete', key }];
+    if (isGivenUp(change)) {
+      const owner = nodeOfAffinity(after.affinity);
+      const block: Operation = { kind: 'delete', key };
+      return owner === undefined ? [block] : [block, { kind: 'delete', key: affinityKey(owner, prefix) }];
+    }
     const block: Operation = { kind: 'put', key, value: encodeBlock(after) };
     if (before.revision !== 0) return [block];
     const value = JSON.stringify({ state: 'confirmed', deleted: false });
     return [block, { kind: 'put', key: affinityKey(node, prefix), value }];
   });
 }
+
+/** Whether the change leaves nothing worth keeping: the block is removed. Affinities of other things than hosts stay. */
+export function isGivenUp({ after, orphaned = false }: BlockChange): boolean {
+  if (after.affinity === null && isEmpty(after)) return true;
+  // Addresses that cool down are kept from whoever comes next; from a block of no pool nobody takes any.
+  return orphaned && isUnused(after) && nodeOfAffinity(after.affinity) !== undefined;
+}
+
+const hostAffinity = 'host:';
+
+const nodeOfAffinity = (affinity: string | null): string | undefined =>
+  affinity?.startsWith(hostAffinity) ? affinity.slice(hostAffinity.length) : undefined;
+
+/** How many operations blockWrites() makes of a change at most. */
+export const writesOf = ({ before, orphaned }: BlockChange): number => (before.revision === 0 || orphaned ? 2 : 1);
 
 /** The handle's new count of addresses; `current` is what is stored. */
 export function handleWrite(handle: string, current: string | undefined, plan: Plan): Operation {

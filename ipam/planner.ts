@@ -17,7 +17,7 @@ import {
 import { type Address, type Family, familyOf } from '../net/address.ts';
 import { familyOfPrefix, formatPrefix, type Prefix, prefixContains, prefixCovers, prefixOf } from '../net/prefix.ts';
 import * as blocks from './block.ts';
-import type { KnownBlock, Plan } from './plan.ts';
+import { isGivenUp, type KnownBlock, type Plan } from './plan.ts';
 import { choosePools, type Pool } from './pools.ts';
 import {
   type Refused,
@@ -214,9 +214,12 @@ export class Planner {
 
   /** The plan has become true at this revision. */
   remember(plan: Plan, revision: Revision): void {
-    for (const [name, { prefix, after }] of plan.changes) {
+    for (const [name, change] of plan.changes) {
+      const { prefix, after } = change;
       if (after.affinity !== this.#affinity()) continue;
-      this.#own.get(familyOfPrefix(prefix))?.set(name, { block: after, revision });
+      const own = this.#own.get(familyOfPrefix(prefix));
+      if (isGivenUp(change)) own?.delete(name);
+      else own?.set(name, { block: after, revision });
     }
   }
 
@@ -232,7 +235,8 @@ export class Planner {
     const ordinals = blocks.ordinalsOfHandle(current, handle);
     plan.addresses.push(...blocks.addressesOf(current, ordinals));
     const after = blocks.release(current, ordinals, now(), view.config().ipCooldownSeconds);
-    plan.changes.set(name, { prefix, before, after });
+    const orphaned = !view.pools().some((pool) => prefixCovers(pool.prefix, prefix));
+    plan.changes.set(name, { prefix, before, after, orphaned });
   }
 }
 

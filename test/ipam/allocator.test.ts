@@ -136,6 +136,29 @@ describe('ipam allocator', () => {
     assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
   });
 
+  it('gives up a block that no pool has any more, with its affinity, when the last address goes', async () => {
+    const node = (name: string, pools: readonly Pool[]) =>
+      allocator(store, name, { pools, config: { ipCooldownSeconds: 30 } });
+    const before = node('a', [pool('10.0.0.0/16', 26)]);
+    assigned(await before.assign(request('a.1')));
+    assigned(await before.assign(request('a.2')));
+    const keys = async () => [
+      (await store.list(blockRoot)).entries.length,
+      (await store.list(affinityRoot)).entries.length,
+    ];
+    const pools = [pool('10.1.0.0/16', 26)];
+    const after = node('a', pools);
+    await after.releaseByHandle('a.1');
+    assert.deepEqual(await keys(), [1, 1]);
+    // Another node may be the one that cleans up.
+    await node('b', pools).releaseByHandle('a.2');
+    assert.deepEqual(await keys(), [0, 0]);
+    assert.match(assigned(await after.assign(request('a.3'))).join(), /^10\.1\./);
+    await after.releaseByHandle('a.3');
+    assert.deepEqual(await keys(), [1, 1]);
+    assert.deepEqual(ipamProblems(await snapshot(store, [], ['a'])), []);
+  });
+
   it('writes what the caller wants in the same transaction, and nothing when that may not be', async () => {
     const a = allocator(store, 'a', { pools: [pool('10.0.0.0/16', 26)] });
     const also: AssignRequest['also'] = (addresses) => ({
