@@ -2,6 +2,9 @@
 //
 //   entries of the datastore ─► calculation graph, for the ends in question ─► picture ─► verdict at each end
 //
+// A verdict asks whether the packet's two addresses are in sets, and nothing else: of the endpoints, the graph gets those
+// that have such an address.
+//
 // It knows what the datastore knows and touches neither kernel nor network: it works before anything is deployed.
 
 import {
@@ -14,11 +17,18 @@ import {
   type Resource,
   type WorkloadEndpoint,
 } from '../../datastore/model/index.ts';
-import { familyOf } from '../../net/address.ts';
-import { parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
+import { type Address, familyOf, widthOf } from '../../net/address.ts';
+import { type Prefix, parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
 import { decode } from '../calc/decode.ts';
 import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
-import { type AnyPolicy, hostEndpointSource, networkSetSource, policyInput, workloadSource } from '../calc/inputs.ts';
+import {
+  type AnyPolicy,
+  hostEndpointSource,
+  networkSetSource,
+  networkTexts,
+  policyInput,
+  workloadSource,
+} from '../calc/inputs.ts';
 import type { SourceInput } from '../calc/ip-sets.ts';
 import type { CalcHostEndpoint, CalcRule, CalcTier } from '../calc/output.ts';
 import type { PlacedPolicy } from '../calc/tiers.ts';
@@ -71,15 +81,20 @@ export interface LabelledSource extends SourceInput {
 
 export class PolicyWorld {
   readonly #entries: readonly RawUpdate[];
+  /** All but those of workload endpoints. */
+  readonly #otherEntries: RawUpdate[] = [];
+  readonly #workloadEntries: { readonly entry: RawUpdate; readonly workload: WorkloadEndpoint }[] = [];
   readonly #workloads: WorkloadEndpoint[] = [];
   readonly #hostEndpoints: HostEndpoint[] = [];
   readonly #nodes: Node[] = [];
   readonly #profiles = new Map<string, Profile>();
   readonly #policies: { readonly policy: AnyPolicy; readonly place: PlacedPolicy }[] = [];
-  readonly #sources: LabelledSource[] = [];
+  readonly #otherSources: LabelledSource[] = [];
   readonly #tiers = new Set<string>();
   readonly #extra: RawUpdate[] = [];
+  /** Endpoints that the graph is run for, and the addresses that are asked about. */
   readonly #focus = new Set<string>();
+  readonly #addresses = new Set<Address>();
   #graph: CalcGraph | undefined;
   #picture = new Picture();
 
@@ -88,7 +103,8 @@ export class PolicyWorld {
     for (const entry of entries) {
       // The short way in for endpoints: there may be a quarter of a million.
       const decoded = decode(entry, () => false);
-      if (decoded?.resource) this.#take(decoded.resource);
+      if (decoded?.id.kind !== 'WorkloadEndpoint') this.#otherEntries.push(entry);
+      if (decoded?.resource) this.#take(decoded.resource, entry);
     }
   }
 
@@ -97,19 +113,19 @@ export class PolicyWorld {
     return new PolicyWorld(resources.map(entryOf));
   }
 
-  #take(resource: Resource): void {
+  #take(resource: Resource, entry: RawUpdate): void {
     switch (resource.kind) {
       case 'WorkloadEndpoint':
         this.#workloads.push(resource);
-        this.#sources.push({ ...workloadSource(resource), isEndpoint: true });
+        this.#workloadEntries.push({ entry, workload: resource });
         return;
       case 'HostEndpoint':
         this.#hostEndpoints.push(resource);
-        this.#sources.push({ ...hostEndpointSource(resource), isEndpoint: true });
+        this.#otherSources.push({ ...hostEndpointSource(resource), isEndpoint: true });
         return;
       case 'NetworkSet':
       case 'GlobalNetworkSet':
-        this.#sources.push({ ...networkSetSource(resource), isEndpoint: false });
+        this.#otherSources.push({ ...networkSetSource(resource), isEndpoint: false });
         return;
       case 'Tier':
         this.#tiers.add(resource.metadata.name);
@@ -139,7 +155,8 @@ export class PolicyWorld {
 
   /** Everything that selectors can select. */
   get sources(): readonly LabelledSource[] {
-    return this.#sources;
+    const workloads = this.#workloads.map((workload) => ({ ...workloadSource(workload), isEndpoint: true }));
+    return [...workloads, ...this.#otherSources];
   }
 
   get tiers(): ReadonlySet<string> {
@@ -308,25 +325,33 @@ export class PolicyWorld {
 
   /** Runs the graph for these ends too. Ends add up: asking again about the same costs nothing. */
   #prepare(ends: readonly End[]): void {
-    const before = this.#focus.size;
+    const before = this.#focus.size + this.#addresses.size;
     for (const end of ends) {
+      for (const address of end.addresses) this.#addresses.add(address);
       if (end.kind === 'workload') this.#focus.add(`WorkloadEndpoint ${end.id}`);
       if (end.kind === 'outside') continue;
       for (const { metadata, spec } of this.#hostEndpoints) {
         if (spec.node === end.node) this.#focus.add(`HostEndpoint /${metadata.name}`);
       }
     }
-    if (this.#graph && this.#focus.size === before) return;
+    if (this.#graph && this.#focus.size + this.#addresses.size === before) return;
     const graph = createCalcGraph({
       nodeName: '',
       isLocal: ({ kind, namespace = '', name }) => this.#focus.has(`${kind} ${namespace}/${name}`),
     });
-    graph.onUpdates(this.#entries);
+    graph.onUpdates(this.#otherEntries);
+    graph.onUpdates(this.#workloadEntries.filter(({ workload }) => this.#isAsked(workload)).map(({ entry }) => entry));
     graph.onUpdates(this.#extra);
     graph.onInSync();
     this.#picture = new Picture();
     this.#picture.apply(graph.flush());
     this.#graph = graph;
+  }
+
+  #isAsked({ metadata, spec }: WorkloadEndpoint): boolean {
+    if (this.#focus.has(`WorkloadEndpoint ${metadata.namespace ?? ''}/${metadata.name}`)) return true;
+    const isHost = (prefix: Prefix): boolean => prefix.length === widthOf(familyOf(prefix.address));
+    return networkTexts(spec.ipNetworks).some((prefix) => !isHost(prefix) || this.#addresses.has(prefix.address));
   }
 
   /** All rules that a packet may meet at an end. */
