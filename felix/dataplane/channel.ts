@@ -11,6 +11,7 @@ import type { NftBatchSocket } from '../../linux/netlink/nftables-batch.ts';
 import type { NetlinkSocket } from '../../linux/netlink/socket.ts';
 import type { NftClient } from '../../linux/nftables.ts';
 import type { Logger } from '../../runtime/log.ts';
+import { compileRule } from '../nft/compile.ts';
 import { readCounters, readRuleComments, readTable } from '../nft/decode.ts';
 import { encodeCommands } from '../nft/encode.ts';
 import { type SetDeclaration, type TableState, tableName } from '../nft/objects.ts';
@@ -70,9 +71,8 @@ export class KernelTable implements TableChannel {
 
   async apply(transaction: Transaction, declarationOf: DeclarationOf): Promise<ApplyResult> {
     if (transaction.isEmpty) return { kind: 'ok' };
-    const messages = this.ownMessagesRefused ? undefined : encodeCommands(transaction.commands, declarationOf);
-    if (!messages) return this.applyText(transaction);
-    const errors = this.options.batches.run(messages);
+    const errors = this.ownMessagesRefused ? undefined : this.runMessages(transaction, declarationOf);
+    if (!errors) return this.applyText(transaction);
     const [first] = errors;
     if (!first) return { kind: 'ok' };
     const message = errors
@@ -86,6 +86,18 @@ export class KernelTable implements TableChannel {
       this.ownMessagesRefused = true;
     }
     return result;
+  }
+
+  /** Undefined, and nothing sent: there is something in it that our messages can not say. */
+  private runMessages(transaction: Transaction, declarationOf: DeclarationOf): LinuxError[] | undefined {
+    try {
+      const messages = encodeCommands(transaction.commands, declarationOf);
+      return messages && this.options.batches.run(messages);
+    } catch (error) {
+      // A value that does not fit: libnftables says in which line.
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
   }
 
   read(): TableState | undefined {
@@ -117,9 +129,23 @@ export class KernelTable implements TableChannel {
     if (result.kind === 'ok') return { kind: 'ok' };
     const line = result.line === undefined ? undefined : text.split('\n')[result.line - 1]?.slice(0, 300);
     const message = `${result.message}${line ? ` (${line})` : ''}`;
-    const object = line && contentOf(line);
+    // Values out of range come without a line.
+    const object = line ? contentOf(line) : unwritableChain(transaction);
     return { kind: 'failed', stale: staleCodes.has(result.code), message, ...(object && { object }) };
   }
+}
+
+/** The first chain with a value in it that fits no field. */
+function unwritableChain({ commands }: Transaction): string | undefined {
+  for (const command of commands) {
+    if (command.kind !== 'add-rules') continue;
+    try {
+      for (const { text } of command.rules) compileRule(text);
+    } catch {
+      return command.chain;
+    }
+  }
+  return undefined;
 }
 
 /** Of `add rule <table> <chain> …` the chain, of `add element <table> <set> …` the set. */

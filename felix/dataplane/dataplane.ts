@@ -24,7 +24,7 @@ import { FlowCutter } from './flow-cutter.ts';
 import { type Hits, readHits } from './hits.ts';
 import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
-import type { RenderedRule } from './policies.ts';
+import type { RenderedRule, RuleOwner } from './policies.ts';
 import { Revocation } from './revocation.ts';
 import { DesiredTable } from './table.ts';
 
@@ -57,6 +57,8 @@ export interface DataplaneStatus {
   readonly failures: number;
   readonly repairs: number;
   readonly flowsCut: number;
+  /** Policies and profiles whose rules the kernel refuses: closed until they change. */
+  readonly quarantined: readonly string[];
   readonly lastError: string;
 }
 
@@ -74,6 +76,9 @@ export class Dataplane {
   private readonly switched = new Set<string>();
   private readonly revocation: Revocation | undefined;
   private readonly cutter: FlowCutter | undefined;
+
+  /** Rendered, and not in the kernel yet: an attempt that fails must not lose them. */
+  private uncommitted: EndpointChange[] = [];
 
   private inSync = false;
   private everApplied = false;
@@ -181,6 +186,7 @@ export class Dataplane {
       failures: this.failures,
       repairs: this.repairs,
       flowsCut: this.cutter?.flowsCut ?? 0,
+      quarantined: this.table.quarantined(),
       lastError: this.lastError,
     };
   }
@@ -275,13 +281,18 @@ export class Dataplane {
       this.routes.resync();
     }
     if (this.interfacesUnknown && this.table.needsInterfaces) this.readInterfaces();
-    const { endpoints: changes, interfaces } = this.table.render();
+    const { endpoints, interfaces } = this.table.render();
+    this.uncommitted.push(...endpoints);
     this.renderRoutes(interfaces);
     this.noteTakenInterfaces(interfaces);
-    for (const { before, after } of changes) if (before && !after) this.awaiting.forget(before.id);
+    for (const { before, after } of endpoints) if (before && !after) this.awaiting.forget(before.id);
     const failures = this.routes.removeStale();
     await this.commitTable();
-    for (const { after } of changes) if (after) this.awaiting.applied(after.id, after.revision);
+    const changes = this.uncommitted;
+    this.uncommitted = [];
+    for (const { after } of changes) {
+      if (after && this.table.workload(after.id)) this.awaiting.applied(after.id, after.revision);
+    }
     this.writeSwitches();
     failures.push(...this.routes.addMissing());
     await this.cutter?.afterApply(newAddresses(changes));
@@ -316,6 +327,8 @@ export class Dataplane {
     if (result.kind === 'failed') {
       // Our picture of the kernel may be the reason: read it before the next attempt.
       this.tableUnknown = true;
+      const culprit = result.stale || !result.object ? undefined : this.table.quarantineOwnerOf(result.object);
+      if (culprit) throw new Quarantined(culprit, result.message);
       throw new Error(`nftables refused the transaction: ${result.message}`);
     }
     ruleset.committed();
@@ -398,6 +411,17 @@ export class Dataplane {
 
   private noteFailure(error: unknown): void {
     this.failures++;
+    if (error instanceof Quarantined) {
+      const { owner, message } = error;
+      this.log.error(
+        { [owner.kind]: owner.id, error: message },
+        'the kernel refuses its rules: closed until it changes',
+      );
+      // The others do not wait for it.
+      this.retryMs = 0;
+      this.wanted = true;
+      return;
+    }
     this.lastError = error instanceof Error ? error.message : String(error);
     this.log.error({ error: this.lastError, retryMs: this.retryMs }, 'apply failed');
     this.retry();
@@ -406,6 +430,16 @@ export class Dataplane {
   private retry(): void {
     this.retryMs = Math.min(Math.max(this.retryMs * 2, firstRetryMs), longestRetryMs);
     this.wanted = true;
+  }
+}
+
+/** The rules of one policy or profile were refused; without them the transaction may succeed. */
+class Quarantined extends Error {
+  readonly owner: RuleOwner;
+
+  constructor(owner: RuleOwner, message: string) {
+    super(message);
+    this.owner = owner;
   }
 }
 

@@ -5,7 +5,7 @@ import type { Ruleset } from '../nft/ruleset.ts';
 import type { RulesConfig } from '../rules/config.ts';
 import type { SetParts } from '../rules/match.ts';
 import { type Direction, policyChain, profileChain } from '../rules/names.ts';
-import { type ChainSource, type RenderedChain, renderRules } from '../rules/policy.ts';
+import { type ChainSource, closedChain, type RenderedChain, renderRules } from '../rules/policy.ts';
 import type { PolicyShape, TierShapes } from '../rules/tiers.ts';
 
 const directions = ['ingress', 'egress'] as const;
@@ -41,6 +41,8 @@ export class Policies {
   private readonly parts: SetParts;
   private readonly states = new Map<string, OwnerState>();
   private readonly users = new Map<IpSetId, Set<string>>();
+  /** What the kernel refuses, as it was refused. It stays closed until it changes. */
+  private readonly quarantine = new Map<string, CalcPolicy | CalcProfile>();
   private readonly received = new Map<string, { owner: RuleOwner; source: CalcPolicy | CalcProfile | undefined }>();
 
   constructor(ruleset: Ruleset, parts: SetParts) {
@@ -66,6 +68,29 @@ export class Policies {
       policy: (id) => this.shape({ kind: 'policy', id }, direction),
       profileHasRules: (id) => this.shape({ kind: 'profile', id }, direction).hasRules,
     };
+  }
+
+  /**
+   * The kernel refuses this chain or map: closes the policy or profile that it belongs to with the next rendering, so that
+   * everything else can be applied. Undefined: it belongs to none, or to one that is closed already.
+   */
+  quarantineOwnerOf(object: string): RuleOwner | undefined {
+    for (const [key, state] of this.states) {
+      const isTheirs = [...state.rendered.values()].some(
+        ({ chain, maps }) => chain.name === object || maps.some((map) => map.declaration.name === object),
+      );
+      if (!isTheirs) continue;
+      if (this.quarantine.get(key) === state.source) return undefined;
+      this.quarantine.set(key, state.source);
+      if (!this.received.has(key)) this.received.set(key, state);
+      return state.owner;
+    }
+    return undefined;
+  }
+
+  /** Policies and profiles that are closed because the kernel refuses their rules. */
+  quarantined(): string[] {
+    return [...this.quarantine.keys()];
   }
 
   get size(): number {
@@ -108,6 +133,8 @@ export class Policies {
 
   /** Renders everything anew: the configuration changed. */
   renderAll(config: RulesConfig): Set<string> {
+    // It has a part in the texts of rules.
+    this.quarantine.clear();
     for (const [key, state] of this.states) if (!this.received.has(key)) this.received.set(key, state);
     return this.render(new Set(), config);
   }
@@ -115,13 +142,16 @@ export class Policies {
   private write(key: string, owner: RuleOwner, source: CalcPolicy | CalcProfile, config: RulesConfig): void {
     const old = this.states.get(key);
     const staged = 'staged' in source && source.staged;
+    if (this.quarantine.get(key) !== source) this.quarantine.delete(key);
+    const isClosed = this.quarantine.has(key);
     const usedSets = setsUsedBy(source);
     const rendered = new Map<Direction, RenderedChain>();
     for (const direction of directions) {
       const rules = source[direction];
       if (rules.length > 0) {
         const stage = 'stage' in source ? source.stage : undefined;
-        const chain = renderRules(chainSource(owner, direction, { rules, staged, stage }), this.parts, config);
+        const given = chainSource(owner, direction, { rules, staged, stage });
+        const chain = isClosed ? closedChain(given) : renderRules(given, this.parts, config);
         rendered.set(direction, chain);
         this.put(chain);
       }
@@ -136,6 +166,7 @@ export class Policies {
     if (!state) return;
     for (const chain of state.rendered.values()) this.forget(chain, undefined);
     this.index(key, state.usedSets, new Set());
+    this.quarantine.delete(key);
     this.states.delete(key);
   }
 

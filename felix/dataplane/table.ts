@@ -12,7 +12,7 @@ import { type EndpointChanges, Endpoints } from './endpoints.ts';
 import { HostEndpoints, type Interfaces } from './host-endpoints.ts';
 import { IpSets } from './ip-sets.ts';
 import { NatOutgoing } from './nat.ts';
-import { Policies, type RenderedRule } from './policies.ts';
+import { Policies, type RenderedRule, type RuleOwner } from './policies.ts';
 import { SharedChains } from './shared-chains.ts';
 
 export class DesiredTable {
@@ -130,6 +130,15 @@ export class DesiredTable {
   /** Every policy rule in the table, and its counter. */
   rules(): Iterable<RenderedRule> {
     return this.policies.rules();
+  }
+
+  /** Closes what this chain or map belongs to, see `Policies`. */
+  quarantineOwnerOf(object: string): RuleOwner | undefined {
+    return this.policies.quarantineOwnerOf(object);
+  }
+
+  quarantined(): string[] {
+    return this.policies.quarantined();
   }
 
   counts(): {

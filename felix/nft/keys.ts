@@ -86,13 +86,16 @@ export function encodeName(text: string): Uint8Array {
 
 function encodeAddress(text: string, type: 'ipv4_addr' | 'ipv6_addr'): Uint8Array {
   const address = type === 'ipv4_addr' ? parseIpv4(text) : parseIpv6(text);
-  if (address === undefined) throw new Error(`not an ${type}: ${text}`);
+  if (address === undefined) throw new RangeError(`not an ${type}: ${text}`);
   return addressToBytes(address);
 }
 
 /** Big-endian. */
 export function encodeNumber(value: number, length: number): Uint8Array {
-  if (!Number.isInteger(value) || value < 0) throw new Error(`not a number: ${value}`);
+  // Cut off, it would be another number: a rule that says something else.
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * length)) {
+    throw new RangeError(`not a number of ${length} bytes: ${value}`);
+  }
   const bytes = new Uint8Array(length);
   for (let i = length - 1, rest = value; i >= 0; i--, rest = Math.floor(rest / 256)) bytes[i] = rest & 255;
   return bytes;

@@ -60,6 +60,14 @@ export function renderRules(source: ChainSource, parts: SetParts, config: RulesC
   };
 }
 
+/** In place of rules that the kernel refuses: nothing passes. A staged policy decides nothing, in this state either. */
+export const closedChain = ({ name, staged }: ChainSource): RenderedChain => ({
+  chain: { name, rules: staged ? [] : [{ text: 'drop', comment: 'its rules are refused by the kernel' }] },
+  counters: [],
+  maps: [],
+  canPass: false,
+});
+
 /** One name for each rule, in their order. Equal rules are told apart by a number. */
 function counterNames(source: ChainSource): string[] {
   const seen = new Map<string, number>();
