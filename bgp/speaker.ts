@@ -25,7 +25,8 @@ import type {
 import { Rib } from './rib/rib.ts';
 import type { FibSettings, ListenSettings, PeerSettings, SpeakerSettings } from './settings.ts';
 import { FibSync } from './speaker/fib-sync.ts';
-import { Peer, type PeerHost } from './speaker/peer.ts';
+import { Peer } from './speaker/peer.ts';
+import type { PeerHost } from './speaker/peer-host.ts';
 import * as report from './speaker/report.ts';
 import { RestartWatch } from './speaker/restart-watch.ts';
 import type { PeerReport, RoutesReport, StatusReport, WhyReport } from './status.ts';

@@ -6,56 +6,28 @@
 // The session decides, this file carries out. An established session joins one update group per family.
 
 import type { Logger } from '../../runtime/log.ts';
-import type { Clock, Connection, Millis, MonitoredPeer, RouteMonitor, Transport } from '../edges.ts';
+import type { Connection, Millis, MonitoredPeer } from '../edges.ts';
 import { compileFilter } from '../filter.ts';
 import { createSession, nextDeadline, type Session, step } from '../fsm.ts';
 import type { AdjRibIn } from '../rib/adj-rib-in.ts';
-import type { Rib } from '../rib/rib.ts';
 import type { Source } from '../rib/source.ts';
 import type { UpdateGroup } from '../rib/update-group.ts';
 import type { UpdateWriter } from '../rib/update-writer.ts';
 import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
-import type { AddressFamily, MaxPrefixes, PeerSettings, SpeakerSettings } from '../settings.ts';
+import type { AddressFamily, MaxPrefixes, PeerSettings } from '../settings.ts';
 import { decodeNotification, decodeRouteRefresh, encodeMessage, wholeMessage } from '../wire/codec.ts';
 import { fromWireFamily, MessageType, toWireFamily } from '../wire/message.ts';
 import { CeaseSubcode } from '../wire/notification.ts';
 import { decodeOpen } from '../wire/open.ts';
+import type { Attachment } from './attachment.ts';
 import { capabilitiesFor } from './capabilities.ts';
 import { describeDown } from './describe-down.ts';
 import { Line } from './line.ts';
 import { monitoredPeer } from './monitored-peer.ts';
+import type { PeerHost } from './peer-host.ts';
 import { isSameSource, kindOf, sourceOf } from './source-of.ts';
 import { StaleRoutes } from './stale-routes.ts';
 import { treatmentFor } from './treatment-for.ts';
-
-/** What a peer needs of its speaker. */
-export interface PeerHost {
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly rib: Rib;
-  readonly settings: SpeakerSettings;
-  /** RFC 4724: this speaker is back from a restart and has not heard everybody yet. */
-  readonly restarting: boolean;
-  readonly draining: boolean;
-  readonly monitor: RouteMonitor | undefined;
-  /** Something came: the RIBs are flushed at the end of this turn. */
-  wantFlush(): void;
-  /** A session's deadlines changed. */
-  wantTimer(deadline: Millis): void;
-  /** The peer sent all it has of a family, or never will. */
-  onProgress(peer: Peer): void;
-}
-
-/** What an established session has. */
-interface Attachment {
-  readonly line: Line;
-  readonly negotiated: Negotiated;
-  readonly adjRibIn: AdjRibIn;
-  readonly groups: Map<AddressFamily, UpdateGroup>;
-  readonly endOfRibReceived: Set<AddressFamily>;
-  readonly monitored: MonitoredPeer;
-}
 
 export class Peer {
   settings: PeerSettings;
