@@ -22,7 +22,7 @@ const zsh = `#compdef twillctl
 # twillctl completion for zsh: source <(twillctl completion zsh)
 _twillctl() {
   local found
-  found="$(twillctl __complete -- "\${words[@]:1:CURRENT-2}" "\${words[CURRENT]}" 2>/dev/null)" || return
+  found="$(twillctl __complete -- "\${(@)words[2,CURRENT-1]}" "\${words[CURRENT]}" 2>/dev/null)" || return
   if [[ "$found" == "__files__" ]]; then _files; else compadd -- \${(f)found}; fi
 }
 compdef _twillctl twillctl
