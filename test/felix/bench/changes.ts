@@ -19,10 +19,13 @@ async function measure(node: BenchNode, size: ClusterSize, rounds: number): Prom
   const graph = createCalcGraph({ nodeName: 'here' });
   await node.felix.dataplane.start();
   let calcMs = 0;
+  let calcCpuSec = 0;
   const timed = <T>(work: () => T): T => {
     const started = performance.now();
+    const cpu = process.cpuUsage();
     const result = work();
     calcMs += performance.now() - started;
+    calcCpuSec += cpuSecSince(cpu);
     return result;
   };
   // Generating the cluster is not part of the start of day.
@@ -32,15 +35,21 @@ async function measure(node: BenchNode, size: ClusterSize, rounds: number): Prom
     return graph.flush();
   });
   node.makeInterfaces(first);
+  const applyCpu = process.cpuUsage();
   const applyMs = await node.apply(first);
+  const applyCpuSec = cpuSecSince(applyCpu);
   const residentMiB = process.memoryUsage().rss / 2 ** 20;
   const { policies, ipSets, endpoints, routes } = node.felix.dataplane.status();
   const members = first.reduce((sum, update) => sum + (update.kind === 'ip-set' ? update.members.length : 0), 0);
 
   const rows: Row[] = [
-    { what: 'start of day, calculation', seen: `${(calcMs / 1000).toFixed(2)} s` },
-    { what: 'start of day, first complete apply to the kernel', seen: `${(applyMs / 1000).toFixed(2)} s` },
-    { what: 'start of day, both', seen: `${((calcMs + applyMs) / 1000).toFixed(2)} s`, aim: 'under 10 s' },
+    { what: 'start of day, calculation', seen: wallAndCpu(calcMs, calcCpuSec) },
+    { what: 'start of day, first complete apply to the kernel', seen: wallAndCpu(applyMs, applyCpuSec) },
+    {
+      what: 'start of day, both',
+      seen: wallAndCpu(calcMs + applyMs, calcCpuSec + applyCpuSec),
+      aim: 'under 10 s',
+    },
     {
       what: 'resident memory after it (benchmark included)',
       seen: `${residentMiB.toFixed(0)} MiB`,
@@ -98,4 +107,13 @@ async function measure(node: BenchNode, size: ClusterSize, rounds: number): Prom
       'The calculation graph and the dataplane in one process; the kernel is a network namespace with an interface for each local endpoint. A change is timed from the datastore’s event to the end of the netlink transaction.',
     rows,
   };
+}
+
+/** The processor's time, of all threads and of the kernel for us, holds on a machine with other work; the clock's does not. */
+const wallAndCpu = (wallMs: number, cpuSec: number): string =>
+  `${(wallMs / 1000).toFixed(2)} s (${cpuSec.toFixed(2)} s of processor time)`;
+
+function cpuSecSince(start: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1e6;
 }
