@@ -141,7 +141,9 @@ function wantedOf(peer: BGPPeer, context: PeersContext, problems: ConfigProblem[
   const isLocal = (facts: NodeFacts): boolean =>
     spec.node ? facts.name === spec.node : localSelector ? localSelector(facts) : true;
   if (spec.localWorkloadSelector) {
-    return isLocal(self) ? report('spec.localWorkloadSelector', 'peering with local workloads is not supported') : [];
+    return isLocal(self)
+      ? report('spec.localWorkloadSelector', 'is reserved for later: there is no peering with local workloads')
+      : [];
   }
   if (spec.peerSelector) return selected(peer, spec.peerSelector, isLocal, origin, context, report);
   if (!isLocal(self)) return [];
@@ -208,7 +210,7 @@ function peerSettings(wanted: Wanted, context: PeersContext, problems: ConfigPro
     problems.push({
       resource: nameOf(resource),
       field: 'spec.reachableBy',
-      problem: 'is not supported; add the route to the node',
+      problem: 'is reserved for later; add the route to the node',
     });
   }
   const filters = peerFilters(resource, resources, poolRules);

@@ -21,6 +21,7 @@ import { bmpAnnotation, isDraining, parseStations } from './annotations.ts';
 import { parseCommunity, poolExportRules, sorted } from './filters.ts';
 import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
+import { reservedProblems } from './reserved.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
 
 export type { BgpResources, ConfigProblem } from './resources.ts';
@@ -65,7 +66,7 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     ...(stations.bmp.length === 0 ? {} : { bmp: stations.bmp }),
   };
   const drain = isDraining(resources.nodes.get(nodeName));
-  return { settings, drain, interfaces, problems: [...problems, ...stations.problems] };
+  return { settings, drain, interfaces, problems: [...problems, ...stations.problems, ...reservedProblems(resources)] };
 }
 
 /** A node's own annotation replaces the common one. */

@@ -323,6 +323,45 @@ describe('bgp settings from resources', () => {
     ]);
   });
 
+  it('takes monitoring stations from an annotation, a node’s own before the common one', () => {
+    const stations = (name: string, text: string): Given => [
+      'BGPConfiguration',
+      name,
+      {},
+      {},
+      { 'twill.io/bmp': text },
+    ];
+    const common = settingsOf('a', [...threeNodes, stations('default', '10.0.0.9:1790, [fd00::9]:5000')]);
+    assert.deepEqual(
+      common.settings?.bmp?.map(({ address, port }) => `${formatAddress(address)} ${port}`),
+      ['10.0.0.9 1790', 'fd00::9 5000'],
+    );
+    const own = settingsOf('a', [...threeNodes, stations('default', '10.0.0.9:1790'), stations('node.a', '10.0.0.9')]);
+    assert.equal(own.settings?.bmp, undefined);
+    assert.deepEqual(
+      own.problems.map(({ resource, field }) => `${resource} ${field}`),
+      ['BGPConfiguration/node.a metadata.annotations.twill.io/bmp'],
+    );
+  });
+
+  it('names what is reserved for later, and goes on with all else', () => {
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      configuration('default', { serviceClusterIPs: [{ cidr: '10.96.0.0/12' }], ignoredInterfaces: ['docker0'] }),
+      filter('metric', { importV4: [{ action: 'Accept', operations: [{ setPriority: { value: 512 } }] }] }),
+      peer('tor', { peerIP: '10.0.0.254', asNumber: 65100, filters: ['metric'], reachableBy: '10.0.0.253' }),
+      peer('pods', { localWorkloadSelector: 'all()', asNumber: 65200 }),
+    ]);
+    assert.equal(settings?.peers.length, 3);
+    assert.deepEqual(problems.map(({ resource, field }) => `${resource} ${field}`).sort(), [
+      'BGPConfiguration/default spec.serviceClusterIPs',
+      'BGPFilter/metric spec.importV4[0].operations',
+      'BGPPeer/pods spec.localWorkloadSelector',
+      'BGPPeer/tor spec.reachableBy',
+    ]);
+    assert(problems.every(({ problem }) => problem.includes('reserved for later')));
+  });
+
   it('takes BFD from an annotation: one hop inside the node’s network, several outside', () => {
     const annotated = (name: string, peerIP: string, bfd: string): Given => [
       'BGPPeer',
