@@ -5,9 +5,12 @@
 //   read:  kernel → one buffer shared by all connections → onBytes, synchronously. Nothing is allocated per read.
 //   write: write() only queues. When the running callback has ended the queue goes out in one call; while the kernel has not taken
 //          that, what follows gathers for the next one. So many small messages become few segments without Nagle.
+//          The call is send() itself: a change of a route goes to hundreds of peers, and Node's streams cost more per write
+//          than the kernel does. What the kernel does not take at once goes by way of Node, which waits for room.
 
 import { createServer, type Server, Socket } from 'node:net';
 import { hasCode } from '../linux/errors.ts';
+import { trySend } from '../linux/libc.ts';
 import type { NetnsRef } from '../linux/netns.ts';
 import { connectingSocket, listeningSocket, setMd5Key, setMd5KeyForPrefix, setTtl } from '../linux/sockets.ts';
 import { type Address, familyOf, formatAddress, parseAddress } from '../net/address.ts';
@@ -316,17 +319,33 @@ class TcpConnection implements Connection {
     }
     const bytes = this.#queue.length === 1 ? first : Buffer.concat(this.#queue, this.#queuedBytes);
     this.#queue = [];
-    this.#inFlightBytes = this.#queuedBytes;
     this.#queuedBytes = 0;
-    this.#socket.write(bytes, (error) => {
+    const sent = this.#sendNow(bytes);
+    if (sent === bytes.length) {
+      if (this.#ending) this.#socket.end();
+      this.#tellDrained();
+      return;
+    }
+    this.#inFlightBytes = bytes.length - sent;
+    this.#socket.write(bytes.subarray(sent), (error) => {
       this.#inFlightBytes = 0;
       if (error || this.#closed) return;
       this.#flush();
-      if (this.#slow && this.queuedBytes === 0) {
-        this.#slow = false;
-        this.#handlers?.onDrain();
-      }
+      this.#tellDrained();
     });
+  }
+
+  /** How much the kernel took. Node has nothing of ours in its hands then, so the order is kept. */
+  #sendNow(bytes: Uint8Array): number {
+    if (!this.#socket.writable) return 0;
+    const fd = fdOf(this.#socket);
+    return fd === undefined ? 0 : trySend(fd, bytes);
+  }
+
+  #tellDrained(): void {
+    if (!this.#slow || this.queuedBytes > 0) return;
+    this.#slow = false;
+    this.#handlers?.onDrain();
   }
 
   end(): void {

@@ -50,6 +50,7 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
 export const MSG_TRUNC = 0x20;
 export const MSG_PEEK = 0x02;
 export const CLONE_NEWNET = 0x40000000;
@@ -76,6 +77,11 @@ export const listen = (fd: number, backlog: number): void => {
 
 export const send = (fd: number, bytes: Uint8Array): number =>
   call('send', () => native.send(fd, bytes, bytes.length, 0));
+
+/** What the socket takes at once; 0 when nothing fits, or when the connection is broken: its owner hears that by itself. */
+export function trySend(fd: number, bytes: Uint8Array): number {
+  return Math.max(0, Number(native.send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL)));
+}
 
 export const sendTo = (fd: number, bytes: Uint8Array, address: Uint8Array): number =>
   call('sendto', () => native.sendto(fd, bytes, bytes.length, 0, address, address.length));
