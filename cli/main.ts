@@ -30,6 +30,7 @@ process.exitCode = await runProgram(process.argv.slice(2), {
     }),
   // The editor may be given with arguments, as in EDITOR="code --wait".
   runEditor: (editor, file) => spawnSync('sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' }).status ?? 1,
+  runForeground: (program, words) => spawnSync(program, words, { stdio: 'inherit' }).status ?? 1,
   author: authorName(),
   progress: process.stderr.isTTY === true,
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,

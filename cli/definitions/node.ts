@@ -1,7 +1,7 @@
 // Commands about the node that twillctl runs on.
 
 import type { Command } from 'commander';
-import { CommandError, type World } from '../world.ts';
+import type { World } from '../world.ts';
 import { withGlobals } from './shared.ts';
 
 export function defineNodeCommands(program: Command, world: World): void {
@@ -28,12 +28,14 @@ export function defineNodeCommands(program: Command, world: World): void {
     .action(async (options) => (await import('../commands/node-system.ts')).runDiags(options, world));
   node
     .command('run')
-    .description('Not here: the agent is a program of its own, twill-node.')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .action(() => {
-      throw new CommandError('the agent is a program of its own: start twill-node (twill-node --help)');
-    });
+    .description('Run the agent, twill-node, in the foreground.')
+    .option('--name <name>', 'name of the Node; the host’s name when absent')
+    .option('--ip <address>', 'IPv4 address of the node for BGP, or autodetect')
+    .option('--ip6 <address>', 'the same for IPv6')
+    .option('--as <number>', 'AS number of the node')
+    .option('--etcd-endpoints <urls>', 'where the datastore is (or ETCD_ENDPOINTS)')
+    .option('--dryrun', 'print the command line of twill-node instead')
+    .action(async (options) => (await import('../commands/node-run.ts')).runNode(options, world));
   withGlobals(node.command('drain-bgp'))
     .description(
       'Move traffic away from a node before maintenance: its routes are announced as about to go (RFC 8326).',

@@ -64,6 +64,10 @@ export class Cli {
       openStore: async ({ etcdEndpoints }) => keptOpen(this.others.get(etcdEndpoints) ?? this.store),
       interrupted: () => this.interruption,
       runEditor: (_editor, file) => this.edit(file),
+      runForeground: (program, words) => {
+        out += `${[program, ...words].join(' ')}\n`;
+        return 0;
+      },
       author: this.author,
       progress: false,
       colours: false,

@@ -132,3 +132,12 @@ describe('twillctl cluster diags', () => {
     }
   });
 });
+
+describe('twillctl node run', () => {
+  it('says calicoctl’s options in twill-node’s words', async () => {
+    const cli = await Cli.start();
+    const { out } = await cli.run('node run --name n1 --ip 192.0.2.1/24 --ip6 autodetect --as 64513 --dryrun');
+    assert.equal(out, 'twill-node --node-name n1 --ip 192.0.2.1/24 --as 64513\n');
+    assert.match((await cli.run('node run')).err, /neither beside twillctl nor in PATH/);
+  });
+});
