@@ -208,7 +208,9 @@ export class KernelRoutes {
   /** Index of the interface the route should lead to; undefined when it should not, or can not yet, exist. */
   private wantedIndex(key: string): number | undefined {
     const wanted = this.wanted.get(key);
-    const link = wanted && this.links.get(wanted.interfaceName);
+    // No rule looks at interfaces without a workload's prefix: a route to one would reach the endpoint past its policy.
+    if (!wanted || !this.isWorkloadInterface(wanted.interfaceName)) return undefined;
+    const link = this.links.get(wanted.interfaceName);
     return link?.up ? link.index : undefined;
   }
 
