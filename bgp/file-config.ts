@@ -12,7 +12,7 @@ import type {
   PeerSettings,
   SpeakerSettings,
 } from './settings.ts';
-import { acceptAll } from './settings.ts';
+import { acceptAll, defaultBestPath } from './settings.ts';
 
 export type FileConfigResult =
   | { readonly kind: 'settings'; readonly settings: SpeakerSettings }
@@ -148,6 +148,11 @@ function readSettings(file: Fields): SpeakerSettings {
     originate: file.list('originate').map(readOriginated),
     fib: readFib(file),
     maxPaths: file.integer('maxPaths', 1, 256, 1),
+    bestPath: {
+      alwaysCompareMed: file.flag('alwaysCompareMed', defaultBestPath.alwaysCompareMed),
+      ignoreAsPathLength: file.flag('ignoreAsPathLength', defaultBestPath.ignoreAsPathLength),
+      multipathRelax: file.flag('multipathRelax', defaultBestPath.multipathRelax),
+    },
     gracefulRestart: restartTimeSec === 0 ? undefined : { restartTimeSec },
     bmp: file.list('bmp').map(readStation),
   };

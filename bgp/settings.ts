@@ -23,6 +23,8 @@ export interface SpeakerSettings {
   readonly fib: FibSettings | undefined;
   /** Paths used at once, per prefix, for the FIB. 1: no multipath. */
   readonly maxPaths: number;
+  /** Undefined: `defaultBestPath`. */
+  readonly bestPath?: BestPathSettings;
   /** RFC 4724 restarting side: seconds that peers should keep our routes, and whether the FIB survived. */
   readonly gracefulRestart: { readonly restartTimeSec: number } | undefined;
   /** Monitoring stations that hear what peers say. */
@@ -34,6 +36,22 @@ export interface BmpSettings {
   readonly address: Address;
   readonly port: number;
 }
+
+/** Where networks differ in how the best path is chosen. */
+export interface BestPathSettings {
+  /** MED compares also between paths of different neighboring ASs, which RFC 4271 §9.1.2.2 c does not want. */
+  readonly alwaysCompareMed: boolean;
+  /** The length of the AS_PATH does not count. */
+  readonly ignoreAsPathLength: boolean;
+  /** Paths of different neighboring ASs may be used at once. */
+  readonly multipathRelax: boolean;
+}
+
+export const defaultBestPath: BestPathSettings = {
+  alwaysCompareMed: false,
+  ignoreAsPathLength: false,
+  multipathRelax: true,
+};
 
 export interface ListenSettings {
   /** 0 or 0n: every address of the family. */

@@ -23,7 +23,13 @@ import type {
   Transport,
 } from './edges.ts';
 import { Rib } from './rib/rib.ts';
-import type { FibSettings, ListenSettings, PeerSettings, SpeakerSettings } from './settings.ts';
+import {
+  defaultBestPath,
+  type FibSettings,
+  type ListenSettings,
+  type PeerSettings,
+  type SpeakerSettings,
+} from './settings.ts';
 import { FibSync } from './speaker/fib-sync.ts';
 import { Peer } from './speaker/peer.ts';
 import type { PeerHost } from './speaker/peer-host.ts';
@@ -148,6 +154,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#configureListeners(settings);
     this.#options.failureDetector?.configure(bfdPeers(settings));
     this.monitor?.configure(settings.bmp ?? [], this);
+    this.rib.setBestPath(settings.bestPath ?? defaultBestPath);
     this.rib.originate(settings.originate);
     this.wantFlush();
   }

@@ -8,6 +8,7 @@
 // by the first columns. explain() runs the same steps and keeps the reasons.
 
 import { compareAddresses } from '../../net/address.ts';
+import type { BestPathSettings } from '../settings.ts';
 import { type AttributeStore, refusals, Trait } from './attribute-store.ts';
 import { IdList } from './columns.ts';
 import type { Paths } from './paths.ts';
@@ -18,6 +19,7 @@ export interface DecisionInput {
   readonly store: AttributeStore;
   readonly paths: Paths;
   readonly sources: Sources;
+  readonly bestPath: BestPathSettings;
 }
 
 interface Step {
@@ -55,6 +57,8 @@ const sourceOf = (path: number, input: DecisionInput) => input.sources.get(input
 const pathLength = (path: number, input: DecisionInput): number =>
   (input.store.pathRank[attributesOf(path, input)] ?? 0) >>> 2;
 
+const keepShortest = least(pathLength);
+
 export const steps: readonly Step[] = [
   {
     reason: 'lower LOCAL_PREF',
@@ -69,7 +73,12 @@ export const steps: readonly Step[] = [
     reason: 'long-lived stale',
     keep: least((path, input) => (input.store.traits[attributesOf(path, input)] ?? 0) & Trait.longLivedStale),
   },
-  { reason: 'longer AS_PATH', keep: least(pathLength) },
+  {
+    reason: 'longer AS_PATH',
+    keep: (candidates, input) => {
+      if (!input.bestPath.ignoreAsPathLength) keepShortest(candidates, input);
+    },
+  },
   {
     reason: 'higher ORIGIN',
     keep: least((path, input) => (input.store.pathRank[attributesOf(path, input)] ?? 0) & 3),
@@ -101,7 +110,7 @@ export const steps: readonly Step[] = [
   },
 ];
 
-/** RFC 4271 §9.1.2.2 c: MED compares only among paths from the same neighboring AS. */
+/** RFC 4271 §9.1.2.2 c: MED compares only among paths from the same neighboring AS, unless settings say otherwise. */
 function keepLowestMed(candidates: IdList, input: DecisionInput): void {
   const { ids, length } = candidates;
   let kept = 0;
@@ -115,16 +124,18 @@ function keepLowestMed(candidates: IdList, input: DecisionInput): void {
   candidates.length = kept;
 }
 
-/** Whether another path of the same neighboring AS has a lower MED: those kept so far, or those not judged yet. */
+/** Whether another path that this one compares with has a lower MED: those kept so far, or those not judged yet. */
 function hasLowerMed(path: number, { ids, length }: IdList, kept: number, at: number, input: DecisionInput): boolean {
   const { store } = input;
+  const { alwaysCompareMed } = input.bestPath;
   const attributes = attributesOf(path, input);
   const neighbor = store.neighborAs[attributes];
   const med = store.med[attributes] ?? 0;
   for (let i = 0; i < length; i++) {
     if (i === kept) i = at;
     const other = attributesOf(ids[i] ?? 0, input);
-    if (store.neighborAs[other] === neighbor && (store.med[other] ?? 0) < med) return true;
+    const compares = alwaysCompareMed || store.neighborAs[other] === neighbor;
+    if (compares && (store.med[other] ?? 0) < med) return true;
   }
   return false;
 }
@@ -192,14 +203,18 @@ function collectLeading(first: number, input: DecisionInput): boolean {
 
 /**
  * The paths to use at once, the best one first: those that only a tie-break separates from it (RFC 4271 §9.1.2.2 is
- * silent on this; it is what routers do), at most `limit`.
+ * silent on this; it is what routers do), at most `limit`; without multipathRelax, those of the best one's neighboring AS.
  */
 export function chooseSeveral(prefix: number, input: DecisionInput, limit: number): number[] {
   const best = choose(prefix, input);
   if (best === 0 || limit <= 1) return best === 0 ? [] : [best];
   collectLeading(input.paths.heads[prefix] ?? 0, input);
   for (const step of steps) if (!step.tieBreak) step.keep(candidates, input);
-  const equal = [...candidates.ids.subarray(0, candidates.length)].filter((path) => path !== best);
+  const neighborOf = (path: number) => input.store.neighborAs[attributesOf(path, input)];
+  const { multipathRelax } = input.bestPath;
+  const equal = [...candidates.ids.subarray(0, candidates.length)].filter(
+    (path) => path !== best && (multipathRelax || neighborOf(path) === neighborOf(best)),
+  );
   return [
     best,
     ...equal.sort((a, b) => compareAddresses(sourceOf(a, input).address, sourceOf(b, input).address)),

@@ -4,7 +4,7 @@
 //
 // set() and remove() only note what changed; flush() does the rest for all that came in one turn of the event loop.
 
-import type { AddressFamily } from '../settings.ts';
+import { type AddressFamily, type BestPathSettings, defaultBestPath } from '../settings.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import { grow8, grow32, IdList } from './columns.ts';
 import { choose, type DecisionInput } from './decision.ts';
@@ -23,6 +23,7 @@ export class FamilyRib implements DecisionInput {
   readonly prefixes: PrefixTable;
   readonly paths = new Paths();
   readonly groups = new Set<UpdateGroup>();
+  bestPath: BestPathSettings = defaultBestPath;
   /** Loc-RIB, by prefix: the attribute set of the best path; 0: none. */
   best: Uint32Array = new Uint32Array(1024);
   /** Prefixes that have a best path. */
@@ -82,6 +83,19 @@ export class FamilyRib implements DecisionInput {
       paths.remove(path);
       this.touch(prefix);
     });
+  }
+
+  setBestPath(next: BestPathSettings): void {
+    const { alwaysCompareMed, ignoreAsPathLength, multipathRelax } = this.bestPath;
+    if (
+      next.alwaysCompareMed === alwaysCompareMed &&
+      next.ignoreAsPathLength === ignoreAsPathLength &&
+      next.multipathRelax === multipathRelax
+    ) {
+      return;
+    }
+    this.bestPath = next;
+    this.touchAll();
   }
 
   /** The prefix must be decided anew. */

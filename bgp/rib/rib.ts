@@ -7,7 +7,7 @@
 
 import type { Address } from '../../net/address.ts';
 import { addressToBytes } from '../../net/address.ts';
-import type { AddressFamily, OriginatedRoute } from '../settings.ts';
+import type { AddressFamily, BestPathSettings, OriginatedRoute } from '../settings.ts';
 import type { WireContext } from '../wire/attributes.ts';
 import { encodeAttributes } from '../wire/update.ts';
 import { AdjRibIn } from './adj-rib-in.ts';
@@ -58,6 +58,11 @@ export class Rib {
     });
     this.sources.add(localSource(asn, identity.routerId));
     for (const family of families) this.#originated.set(family, new Map());
+  }
+
+  /** Other rules for the choice of best paths: all are chosen anew when the rules differ. */
+  setBestPath(bestPath: BestPathSettings): void {
+    for (const rib of this.#ribs.values()) rib.setBestPath(bestPath);
   }
 
   family(family: AddressFamily): FamilyRib {
