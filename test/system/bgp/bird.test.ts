@@ -229,6 +229,29 @@ protocol bgp twill {
     for (const [ours] of watched.stop()) assert.match(ours ?? '', /192\.0\.2\.0\/24/);
   });
 
+  it('keeps stale routes for long, marked, on either side (RFC 9494)', async () => {
+    const bgp = 'graceful restart time 1; long lived graceful restart on; long lived stale time 60;';
+    await bench.startBird(birdConfig({ bgp }));
+    const options = {
+      peer: { longLivedStaleSec: 60 },
+      settings: { gracefulRestart: { restartTimeSec: 1 } },
+      blocks: ['10.244.0.0/26'],
+    };
+    const us = startSpeaker(bench, options);
+    speaker = us;
+    await established(us);
+    const theirs = (): string => bench.birdc('show', 'route', 'all', '10.244.0.0/26');
+    const ours = (): string => JSON.stringify(us.routes({ view: 'best', prefix: prefix('192.0.2.0/24') }).routes);
+    await until(() => ours().includes('192.0.2.0/24') && theirs().includes('10.77.0.1'), theirs);
+    bench.run('sh', '-c', `kill -9 $(cat ${bench.directory}/bird.pid)`);
+    await until(() => ours().includes('65535:6'), ours);
+    await bench.startBird(birdConfig({ bgp }));
+    await established(us);
+    await until(() => !ours().includes('65535:6') && theirs().includes('10.77.0.1'), ours);
+    await us.close({ abandon: true });
+    await until(() => theirs().includes('(65535,6)'), theirs);
+  });
+
   it('has its routes in the kernel again after a link went down and up', async () => {
     await up({});
     await until(() => ourRoutes().includes('192.0.2.0/24'));
