@@ -179,12 +179,28 @@ static int forward(int fd, const struct buffer *input, struct buffer *reply) {
   return read_all(fd, reply, (size_t)-1 / 4);
 }
 
-int main(void) {
+/* The same as in fallback.ts; a test compares them. */
+#define TWILL_VERSION "0.1.0"
+static const char usage[] =
+    "twill-cni: the CNI plugin of Twill. Container runtimes execute it, people seldom do.\n"
+    "\n"
+    "Usage: CNI_COMMAND=ADD|DEL|CHECK|GC|STATUS|VERSION CNI_...=... twill-cni < network-configuration.json\n"
+    "\n"
+    "It passes the request to twill-node on this node and prints the answer. The socket is the configuration's\n"
+    "\"agentSocket\", or else cni.sock in TWILL_RUN_DIR, or else /run/twill/cni.sock.\n"
+    "The CNI_* variables are those of the CNI specification 1.1: https://www.cni.dev/docs/spec/\n"
+    "\n"
+    "  --help     this text\n"
+    "  --version  the version of the program\n";
+
+int main(int argc, char **argv) {
   const char *command = getenv("CNI_COMMAND");
   struct buffer input = {0}, reply = {0};
   char *version, *path, *body, *rest;
   char message[256];
   int fd, unavailable, status;
+  if (argc > 1 && !strcmp(argv[1], "--help")) return fputs(usage, stdout) < 0;
+  if (argc > 1 && !strcmp(argv[1], "--version")) return puts("twill-cni " TWILL_VERSION) < 0;
   signal(SIGPIPE, SIG_IGN);
   if (!command) command = "";
   append(&input, "", 0);

@@ -2,15 +2,32 @@
 // fast as Node can.
 
 import { createConnection } from 'node:net';
+import { version as programVersion } from '../runtime/version.ts';
 import { CniError, formatError } from './errors.ts';
 import { asObject, asText } from './json.ts';
 import { type CniReply, defaultSocket, encodeRequest, parseReply, requestLimitBytes } from './protocol.ts';
 import { formatVersions, latestVersion } from './result.ts';
 
+/** The same as in client.c; a test compares them. */
+const usage = `twill-cni: the CNI plugin of Twill. Container runtimes execute it, people seldom do.
+
+Usage: CNI_COMMAND=ADD|DEL|CHECK|GC|STATUS|VERSION CNI_...=... twill-cni < network-configuration.json
+
+It passes the request to twill-node on this node and prints the answer. The socket is the configuration's
+"agentSocket", or else cni.sock in TWILL_RUN_DIR, or else /run/twill/cni.sock.
+The CNI_* variables are those of the CNI specification 1.1: https://www.cni.dev/docs/spec/
+
+  --help     this text
+  --version  the version of the program
+`;
+
 /** Longer than the agent ever takes, shorter than runtimes wait for a sandbox. */
 const timeoutMs = 120_000;
 
 async function main(): Promise<CniReply> {
+  const [option] = process.argv.slice(2);
+  if (option === '--help') return { exitStatus: 0, stdout: usage };
+  if (option === '--version') return { exitStatus: 0, stdout: `twill-cni ${programVersion}\n` };
   const environment = new Map<string, string>();
   for (const [name, value] of Object.entries(process.env)) {
     if (name.startsWith('CNI_') && value !== undefined) environment.set(name, value);

@@ -3,10 +3,11 @@
 // is reached on a node without a default route.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runProgram } from '../../../linux/process.ts';
+import { version } from '../../../runtime/version.ts';
 import { until } from '../linux/namespaces.ts';
 import { bundleClient, compileClient } from './clients.ts';
 import { type Client, type PluginAnswer, TestNode } from './node.ts';
@@ -59,6 +60,15 @@ for (const { name, prepare } of clients) {
       pods.push(podName);
       return podName;
     };
+
+    it('says what it is, and its version', async () => {
+      const source = readFileSync(new URL('../../../cni/fallback.ts', import.meta.url), 'utf8');
+      const usage = /const usage = `([^`]*)`/.exec(source)?.[1];
+      const help = await runProgram(client[0], [...client.slice(1), '--help']);
+      assert.deepEqual([help.status, help.stdout], [0, usage]);
+      const told = await runProgram(client[0], [...client.slice(1), '--version']);
+      assert.deepEqual([told.status, told.stdout], [0, `twill-cni ${version}\n`]);
+    });
 
     it('answers VERSION without the agent', async () => {
       const answer = await runProgram(client[0], client.slice(1), {
