@@ -1,6 +1,6 @@
 // twillctl: the command line for people and scripts.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { runProgram } from './program.ts';
@@ -30,11 +30,21 @@ process.exitCode = await runProgram(process.argv.slice(2), {
     }),
   // The editor may be given with arguments, as in EDITOR="code --wait".
   runEditor: (editor, file) => spawnSync('sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' }).status ?? 1,
-  runForeground: (program, words) => spawnSync(program, words, { stdio: 'inherit' }).status ?? 1,
+  runForeground,
   author: authorName(),
   progress: process.stderr.isTTY === true,
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
 });
+
+/** Runs a program in our place as well as Node can: our streams, our signals, its exit code. */
+function runForeground(program: string, words: readonly string[]): Promise<number> {
+  const child = spawn(program, words, { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
 
 function authorName(): string {
   try {

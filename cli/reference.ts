@@ -13,7 +13,7 @@ const nowhere: World = {
   openStore: () => Promise.reject(new Error('the reference needs no datastore')),
   interrupted: () => Promise.resolve(),
   runEditor: () => 1,
-  runForeground: () => 1,
+  runForeground: async () => 1,
   author: '',
   progress: false,
   colours: false,

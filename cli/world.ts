@@ -16,7 +16,7 @@ export interface World {
   /** Opens a file in an editor and waits; returns its exit code. */
   readonly runEditor: (editor: string, file: string) => number;
   /** Runs a program in our place, with our terminal; returns its exit code. */
-  readonly runForeground: (program: string, words: readonly string[]) => number;
+  readonly runForeground: (program: string, words: readonly string[]) => Promise<number>;
   /** Who runs this, for those who meet a conflict: `root@host`. */
   readonly author: string;
   /** Standard error is a terminal: whoever sits there wants to know how far it is. */

@@ -25,7 +25,7 @@ export function nodeRunWords(options: NodeRunOptions): readonly string[] {
   return words.flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]));
 }
 
-export function runNode(options: NodeRunOptions, world: World): void {
+export async function runNode(options: NodeRunOptions, world: World): Promise<void> {
   const words = nodeRunWords(options);
   if (options.dryrun) {
     world.out(`${['twill-node', ...words].join(' ')}\n`);
@@ -34,6 +34,6 @@ export function runNode(options: NodeRunOptions, world: World): void {
   const places = [dirname(process.argv[1] ?? ''), ...(world.environment['PATH'] ?? '').split(':')];
   const program = places.map((place) => join(place, 'twill-node')).find((file) => existsSync(file));
   if (program === undefined) throw new CommandError('twill-node is neither beside twillctl nor in PATH');
-  const status = world.runForeground(program, words);
+  const status = await world.runForeground(program, words);
   if (status !== 0) throw new CommandError(`twill-node ended with status ${status}`, status);
 }

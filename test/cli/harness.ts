@@ -64,7 +64,7 @@ export class Cli {
       openStore: async ({ etcdEndpoints }) => keptOpen(this.others.get(etcdEndpoints) ?? this.store),
       interrupted: () => this.interruption,
       runEditor: (_editor, file) => this.edit(file),
-      runForeground: (program, words) => {
+      runForeground: async (program, words) => {
         out += `${[program, ...words].join(' ')}\n`;
         return 0;
       },
