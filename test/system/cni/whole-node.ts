@@ -109,9 +109,12 @@ export class WholeNode {
   async stop(): Promise<void> {
     await this.#store.close();
     for (const child of [this.#agent, this.#datastore]) {
-      if (!child || child.exitCode !== null) continue;
+      if (!child || child.exitCode !== null || child.signalCode !== null) continue;
+      const exited = once(child, 'exit');
       child.kill('SIGTERM');
-      await once(child, 'exit');
+      const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      await exited;
+      clearTimeout(impatience);
     }
     removeNamespaces(this.name);
     rmSync(this.folder, { recursive: true, force: true });
