@@ -277,17 +277,20 @@ export class Dataplane {
   private async applyOnce(): Promise<RouteFailure[]> {
     if (this.tableUnknown) this.readTable();
     if (this.routesUnknown) {
-      this.routesUnknown = false;
       this.routes.resync();
+      // Only now: a read that failed is tried again.
+      this.routesUnknown = false;
     }
     if (this.interfacesUnknown && this.table.needsInterfaces) this.readInterfaces();
     const { endpoints, interfaces } = this.table.render();
+    this.revocation?.rendered();
     this.uncommitted.push(...endpoints);
     this.renderRoutes(interfaces);
     this.noteTakenInterfaces(interfaces);
     for (const { before, after } of endpoints) if (before && !after) this.awaiting.forget(before.id);
     const failures = this.routes.removeStale();
     await this.commitTable();
+    this.revocation?.committed();
     const changes = this.uncommitted;
     this.uncommitted = [];
     for (const { after } of changes) {
@@ -301,13 +304,13 @@ export class Dataplane {
   }
 
   private readInterfaces(): void {
-    this.interfacesUnknown = false;
     const names = new Map(this.options.netlink.links().map((link) => [link.index, link.name]));
     const interfaces = new Map<string, Address[]>([...names.values()].map((name) => [name, []]));
     for (const { interfaceIndex, address } of this.options.netlink.addresses()) {
       interfaces.get(names.get(interfaceIndex) ?? '')?.push(address);
     }
     this.table.setInterfaces(interfaces);
+    this.interfacesUnknown = false;
   }
 
   private readTable(): void {

@@ -24,14 +24,24 @@ export interface Suspicion {
   readonly everything: boolean;
 }
 
+interface Collected {
+  readonly released: Set<Address>;
+  readonly addresses: Set<Address>;
+  everything: boolean;
+}
+
+const nothing = (): Collected => ({ released: new Set(), addresses: new Set(), everything: false });
+
 /** Members of one change beyond which it is cheaper to look at everything. */
 const mostAddresses = 256;
 
 export class Revocation {
   private readonly picture = new Picture();
-  private releasedAddresses = new Set<Address>();
-  private addresses = new Set<Address>();
-  private everything = false;
+  // A suspicion counts when the rules that it comes from are in the kernel: a flow that is cut before can be opened again
+  // by the old rules, and nobody would look at it any more. received → rendered → ready.
+  private received = nothing();
+  private inTransaction = nothing();
+  private readonly ready = nothing();
   private started = false;
 
   receive(update: CalcUpdate): void {
@@ -39,27 +49,37 @@ export class Revocation {
     this.picture.apply([update]);
   }
 
-  /** Addresses that have lost their owner since the last suspicion was taken. */
+  /** What was received so far is in the transaction that is about to be tried. */
+  rendered(): void {
+    add(this.inTransaction, this.received);
+    this.received = nothing();
+  }
+
+  /** The transaction is in the kernel; one that failed is tried again, with what it had. */
+  committed(): void {
+    add(this.ready, this.inTransaction);
+    this.inTransaction = nothing();
+  }
+
+  /** Addresses that have lost their owner, in the kernel too, since the last suspicion was taken. */
   released(): Iterable<Address> {
-    return this.releasedAddresses;
+    return this.ready.released;
   }
 
   /** What has come together since the last call; undefined: no flow can be concerned. */
   takeSuspicion(): Suspicion | undefined {
-    const { releasedAddresses: released, addresses, everything } = this;
-    if (released.size + addresses.size === 0 && !everything) return undefined;
-    // Given to another endpoint in the same batch: the flows are the old owner's all the same.
-    this.releasedAddresses = new Set();
-    this.addresses = new Set();
-    this.everything = false;
-    return { released, addresses, everything };
+    const { ready } = this;
+    if (ready.released.size + ready.addresses.size === 0 && !ready.everything) return undefined;
+    const taken = { ...ready, released: new Set(ready.released), addresses: new Set(ready.addresses) };
+    ready.released.clear();
+    ready.addresses.clear();
+    ready.everything = false;
+    return taken;
   }
 
   /** The pass failed: its flows are still to be looked at. */
-  suspectAgain({ released, addresses, everything }: Suspicion): void {
-    for (const address of released) this.releasedAddresses.add(address);
-    for (const address of addresses) this.addresses.add(address);
-    this.everything ||= everything;
+  suspectAgain(suspicion: Suspicion): void {
+    add(this.ready, suspicion);
   }
 
   /** A judge for one pass. `isOwnAddress`: of this node itself, which may reach its workloads whatever policy says. */
@@ -88,7 +108,7 @@ export class Revocation {
       case 'in-sync':
         // Whatever changed while nobody looked. Addresses of the first picture are not released: a restart cuts nothing.
         this.started = true;
-        this.everything = true;
+        this.received.everything = true;
         break;
       case 'policy': {
         const { id } = update.policy;
@@ -106,7 +126,7 @@ export class Revocation {
         break;
       case 'ip-set':
         // A new set comes with the policy that uses it; one that is replaced may have lost anybody.
-        this.everything ||= this.picture.memberCount(update.id) > 0;
+        this.received.everything ||= this.picture.memberCount(update.id) > 0;
         break;
       case 'workload':
         this.suspectWorkload(update.workload);
@@ -125,12 +145,12 @@ export class Revocation {
 
   private suspectMembers(members: readonly IpSetMember[]): void {
     for (const member of members) {
-      if (member.kind === 'address-port') this.addresses.add(member.address);
+      if (member.kind === 'address-port') this.received.addresses.add(member.address);
       else if (member.prefix.length === widthOf(familyOfPrefix(member.prefix))) {
-        this.addresses.add(member.prefix.address);
-      } else this.everything = true;
+        this.received.addresses.add(member.prefix.address);
+      } else this.received.everything = true;
     }
-    if (this.addresses.size > mostAddresses) this.everything = true;
+    if (this.received.addresses.size > mostAddresses) this.received.everything = true;
   }
 
   private suspectWorkload(workload: CalcWorkload): void {
@@ -143,12 +163,18 @@ export class Revocation {
   }
 
   private release(prefixes: readonly Prefix[]): void {
-    if (this.started) for (const { address } of prefixes) this.releasedAddresses.add(address);
+    if (this.started) for (const { address } of prefixes) this.received.released.add(address);
   }
 
   private suspectAddressesOf(workload: CalcWorkload): void {
-    for (const { address } of hostsOf(workload)) this.addresses.add(address);
+    for (const { address } of hostsOf(workload)) this.received.addresses.add(address);
   }
+}
+
+function add(to: Collected, from: Suspicion): void {
+  for (const address of from.released) to.released.add(address);
+  for (const address of from.addresses) to.addresses.add(address);
+  to.everything ||= from.everything;
 }
 
 const hostsOf = ({ addresses }: CalcWorkload) =>
