@@ -11,6 +11,8 @@ class CountingSpec extends reporters.Spec {
       if (process.env.TWILL_TEST_COUNTS) {
         writeFileSync(process.env.TWILL_TEST_COUNTS, JSON.stringify({ passed: passes, failed: failures }));
       }
+      // A test that failed half-way may have left something open; one that passed may not, and then we wait for ever.
+      if (failures > 0) setTimeout(() => process.exit(1), 2000).unref();
     });
   }
 }
