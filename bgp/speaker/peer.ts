@@ -49,8 +49,6 @@ export class Peer {
   #messagesOut = 0;
   /** An End-of-RIB that waits for the end of our own restart, by family. */
   readonly #heldEndOfRib = new Set<AddressFamily>();
-  /** A connection attempt of this speaker's life has failed, or a session has come and gone. */
-  hasFailed = false;
   #keepingAfterDown = false;
 
   constructor(settings: PeerSettings, host: PeerHost) {
@@ -240,7 +238,6 @@ export class Peer {
     this.#dial = this.#host.transport.connect(this.settings, (result) => {
       this.#dial = undefined;
       if ('error' in result) {
-        this.hasFailed = true;
         this.handle({ kind: 'connect-failed', error: result.error });
         this.#host.onProgress(this);
         return;
@@ -449,7 +446,6 @@ export class Peer {
     this.#messagesOut += this.#updatesOut;
     this.#attachment = undefined;
     this.#heldEndOfRib.clear();
-    this.hasFailed = true;
     if (!attachment || this.#source === undefined) return;
     this.#host.monitor?.down(attachment.monitored, reason);
     for (const group of attachment.groups.values()) this.#host.rib.leave(this.#source, group);

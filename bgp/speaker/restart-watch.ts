@@ -2,13 +2,13 @@
 // End-of-RIB markers and leaves its predecessor's routes in the kernel.
 //
 // It waits for the peers that will send something: those whose session is up and who promised End-of-RIB, and for a few
-// seconds those that may yet connect. Peers that are dead, restart themselves, or never promised it, are not waited for:
+// seconds those that may yet connect, also when an attempt has failed. Peers that are dead, restart themselves, or never promised it, are not waited for:
 // otherwise a few dead nodes keep everybody waiting for minutes.
 
 import type { Millis } from '../edges.ts';
 import type { Peer } from './peer.ts';
 
-/** How long a peer that has neither connected nor failed may take. */
+/** How long a peer that is not up may take. */
 const CONNECT_GRACE_MS = 8000;
 
 export class RestartWatch {
@@ -41,7 +41,8 @@ export class RestartWatch {
 
   #isAwaited(peer: Peer, now: Millis): boolean {
     const { negotiated } = peer;
-    if (!negotiated) return now < this.#graceUntil && !peer.hasFailed;
+    // A failed attempt says little: a peer that has just lost us may refuse for some seconds before it calls.
+    if (!negotiated) return now < this.#graceUntil;
     const { gracefulRestart } = negotiated;
     return gracefulRestart !== undefined && !gracefulRestart.restarting && !peer.isComplete;
   }
