@@ -3,11 +3,13 @@
 
 import { type Address, familyOf, type Ipv4, parseAddress, parseIpv4 } from '../net/address.ts';
 import { type Prefix, parsePrefix } from '../net/prefix.ts';
+import { defaultLocalAsMode, parseLocalAsMode } from './local-as.ts';
 import type {
   AddressFamily,
   BmpSettings,
   FibSettings,
   ListenSettings,
+  LocalAsSettings,
   OriginatedRoute,
   PeerSettings,
   SpeakerSettings,
@@ -152,6 +154,7 @@ function readSettings(file: Fields): SpeakerSettings {
       alwaysCompareMed: file.flag('alwaysCompareMed', defaultBestPath.alwaysCompareMed),
       ignoreAsPathLength: file.flag('ignoreAsPathLength', defaultBestPath.ignoreAsPathLength),
       multipathRelax: file.flag('multipathRelax', defaultBestPath.multipathRelax),
+      preferOldest: file.flag('preferOldest', defaultBestPath.preferOldest),
     },
     gracefulRestart: restartTimeSec === 0 ? undefined : { restartTimeSec },
     bmp: file.list('bmp').map(readStation),
@@ -202,11 +205,22 @@ function familiesOf(value: unknown): readonly AddressFamily[] | undefined {
   return families.length === value.length ? families : undefined;
 }
 
+function readLocalAs(peer: Fields): LocalAsSettings | undefined {
+  const mode = peer.optional('localAsMode', 'a text as "no-prepend replace-as dual-as", or "plain"', (value) =>
+    typeof value === 'string' ? parseLocalAsMode(value) : undefined,
+  );
+  if (!peer.has('localAs')) {
+    if (mode) peer.problem('localAsMode', 'has no effect without localAs');
+    return undefined;
+  }
+  return { asn: peer.integer('localAs', 1, 0xffffffff), ...(mode ?? defaultLocalAsMode) };
+}
+
 function readPeer(peer: Fields, localAsn: number, holdTimeSec: number): PeerSettings {
   const address = peer.get('address', 'an IP address', addressOf) ?? 0;
   const asn = peer.integer('asn', 1, 0xffffffff);
   const type = peer.optional('type', '"ebgp" or "ibgp"', oneOf(['ebgp', 'ibgp']));
-  if (type !== undefined && (type === 'ibgp') !== (asn === localAsn)) {
+  if (type !== undefined && (type === 'ibgp') !== (asn === localAsn) && !peer.has('localAs')) {
     peer.problem('type', `"${type}" does not go with AS ${asn} while ours is ${localAsn}`);
   }
   const password = peer.optional('password', 'a text', textOf);
@@ -217,6 +231,7 @@ function readPeer(peer: Fields, localAsn: number, holdTimeSec: number): PeerSett
   const limit = peer.optional('maxPrefixes', 'a whole number', (value) =>
     Number.isInteger(value) ? Number(value) : undefined,
   );
+  const localAs = readLocalAs(peer);
   const settings: PeerSettings = {
     name: peer.optional('name', 'a text', textOf) ?? `file:${String(peer.get('address', 'text', textOf))}`,
     address,
@@ -233,6 +248,7 @@ function readPeer(peer: Fields, localAsn: number, holdTimeSec: number): PeerSett
     gracefulRestart: peer.flag('gracefulRestart', true),
     addPathSend: peer.flag('addPathSend', false),
     addPathReceive: peer.flag('addPathReceive', false),
+    ...(localAs === undefined ? {} : { localAs }),
     ...(password === undefined ? {} : { password }),
     ...(sourceAddress === undefined ? {} : { sourceAddress }),
     ...(peer.has('ttlSecurityHops') ? { ttlSecurityHops: peer.integer('ttlSecurityHops', 1, 255) } : {}),

@@ -26,6 +26,19 @@ export function compileFilter(settings: FilterSettings, peer: 'ebgp' | 'ibgp'): 
   return compile({ ...settings, rules: settings.rules.filter((rule) => (rule.peerType ?? peer) === peer) });
 }
 
+/** The same filter, which puts an AS in front of the paths that it accepts. */
+export function prepending(filter: RouteFilter, asn: number): RouteFilter {
+  const prepend = { kind: 'prepend-as-path', asns: [asn] } as const;
+  return {
+    acceptsAll: false,
+    usesPrefix: filter.usesPrefix,
+    evaluate: (route) => {
+      const verdict = filter.evaluate(route);
+      return verdict.accept ? { ...verdict, operations: [...verdict.operations, prepend] } : verdict;
+    },
+  };
+}
+
 function compile(settings: FilterSettings): RouteFilter {
   const fallback: FilterVerdict = { accept: settings.otherwise === 'accept', origin: undefined, operations: [] };
   const rules = settings.rules.map(compileRule);

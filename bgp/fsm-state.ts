@@ -34,6 +34,8 @@ export interface Session {
   readonly idleHoldMs: Millis;
   readonly connectRetryCounter: number;
   readonly timesEstablished: number;
+  /** The peer refused localAsn, so that otherAsn is tried. */
+  readonly showsOtherAsn: boolean;
   /** Why it is down, or why it was last: kept while the session is up again. */
   readonly lastError: SessionError | undefined;
   /** The last NOTIFICATION sent or received: it says more than the refused connections that follow it. */
@@ -66,9 +68,18 @@ export function createSession(
     idleHoldMs: idleHoldFirstMs,
     connectRetryCounter: 0,
     timesEstablished: 0,
+    showsOtherAsn: false,
     lastError: undefined,
     lastNotification: undefined,
   };
+}
+
+/** The settings with the AS that we show at present. */
+export function shownConfig({ config, showsOtherAsn }: Session): SessionConfig {
+  const { otherAsn: asn } = config;
+  if (asn === undefined || !showsOtherAsn) return config;
+  const capabilities = config.capabilities.map((one) => (one.kind === 'four-octet-as' ? { ...one, asn } : one));
+  return { ...config, localAsn: asn, capabilities };
 }
 
 /** A link's phases in order. */

@@ -25,12 +25,13 @@ import {
   promisesRestart,
   rank,
   type Session,
+  shownConfig,
   stateOf,
 } from './fsm-state.ts';
 import { checkOpen, negotiate, openFor } from './negotiate.ts';
 import type { ConnectionId, DownReason, SessionEffect, SessionEvent } from './session-types.ts';
 import type { NotificationMessage, OpenMessage } from './wire/message.ts';
-import { CeaseSubcode, ErrorCode, FsmSubcode, notification, shutdownData } from './wire/notification.ts';
+import { CeaseSubcode, ErrorCode, FsmSubcode, notification, OpenSubcode, shutdownData } from './wire/notification.ts';
 
 export { createSession, establishedLink, type Link, nextDeadline, type Session };
 
@@ -275,7 +276,7 @@ class Machine {
     const { openAt: _, ...rest } = link;
     const next: Link = { ...rest, phase: 'OpenSent', since: this.#now, holdUntil: this.#now + openHoldMs };
     this.#replace(link, next);
-    this.#send(link, openFor(this.#session.config));
+    this.#send(link, openFor(shownConfig(this.#session)));
     return next;
   }
 
@@ -286,7 +287,7 @@ class Machine {
       this.#unexpected(link, 'a second OPEN');
       return;
     }
-    const { config } = this.#session;
+    const config = shownConfig(this.#session);
     const current = link.phase === 'DelayOpen' ? this.#sendOpen(link) : link;
     const refused = checkOpen(config, open);
     if (refused) {
@@ -315,7 +316,7 @@ class Machine {
     // Young sessions are compared too (§8.1.1 CollisionDetectEstablishedState): one end may be in Established while the
     // other is not, and by one rule for all states both close the same connection.
     if (link.incoming === rival.incoming) return true;
-    const { routerId, localAsn } = this.#session.config;
+    const { routerId, localAsn } = shownConfig(this.#session);
     // RFC 6286 §2.3: with equal identifiers the higher AS number.
     const weAreHigher = routerId === open.routerId ? localAsn > open.asn : routerId > open.routerId;
     return link.incoming !== weAreHigher;
@@ -403,10 +404,19 @@ class Machine {
     }
     if (lasted) this.#set({ idleHoldMs: idleHoldFirstMs, connectRetryCounter: 0 });
     if (this.#session.links.length > 0 || this.#session.dialing) return;
-    const retryAt = lasted || collided ? this.#soon() : this.#retryAt();
+    const triesOtherAsn = this.#turnToOtherAsn(reason);
+    const retryAt = lasted || collided || triesOtherAsn ? this.#soon() : this.#retryAt();
     this.#set({ connectRetryCounter: this.#session.connectRetryCounter + 1 });
-    if (isProtocolError(reason)) this.#holdIdle();
+    if (isProtocolError(reason) && !triesOtherAsn) this.#holdIdle();
     else if (!this.#session.config.peer.passive) this.#set({ connectRetryAt: retryAt });
+  }
+
+  /** Dual-as: a peer that refuses one AS may expect the other. True when that one has not been refused just before. */
+  #turnToOtherAsn(reason: DownReason): boolean {
+    const { config, showsOtherAsn } = this.#session;
+    if (config.otherAsn === undefined || !isBadPeerAs(reason)) return false;
+    this.#set({ showsOtherAsn: !showsOtherAsn });
+    return !showsOtherAsn;
   }
 
   #holdIdle(): void {
@@ -481,6 +491,11 @@ function isProtocolError(reason: DownReason): boolean {
   if (reason.kind !== 'notification-sent' && reason.kind !== 'notification-received') return false;
   return reason.notification.code !== ErrorCode.cease && reason.notification.code !== ErrorCode.holdTimerExpired;
 }
+
+const isBadPeerAs = (reason: DownReason): boolean =>
+  reason.kind === 'notification-received' &&
+  reason.notification.code === ErrorCode.openMessage &&
+  reason.notification.subcode === OpenSubcode.badPeerAs;
 
 const isCollision = ({ code, subcode }: NotificationMessage): boolean =>
   code === ErrorCode.cease && subcode === CeaseSubcode.connectionCollision;

@@ -17,8 +17,10 @@ export type ConnectionId = number;
 
 /** What the machine must know of both ends. The driver makes it from SpeakerSettings and PeerSettings. */
 export interface SessionConfig {
-  /** AS that we show in OPEN: the peer's localAsn, else the speaker's. */
+  /** AS that we show in OPEN: that of the peer's localAs, else the speaker's. */
   readonly localAsn: number;
+  /** AS to show instead when the peer refuses that one: local-as with dual-as. */
+  readonly otherAsn?: number;
   readonly routerId: Ipv4;
   /** Undefined: any AS, for dynamic peers. */
   readonly peerAsn: number | undefined;

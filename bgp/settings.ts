@@ -45,12 +45,15 @@ export interface BestPathSettings {
   readonly ignoreAsPathLength: boolean;
   /** Paths of different neighboring ASs may be used at once. */
   readonly multipathRelax: boolean;
+  /** Of external paths that are otherwise equal the one that came first, not that of the lowest router id (RFC 5004). */
+  readonly preferOldest: boolean;
 }
 
 export const defaultBestPath: BestPathSettings = {
   alwaysCompareMed: false,
   ignoreAsPathLength: false,
   multipathRelax: true,
+  preferOldest: false,
 };
 
 export interface ListenSettings {
@@ -91,8 +94,8 @@ export interface PeerSettings {
   readonly address: Address;
   readonly port: number;
   readonly asn: number;
-  /** AS that we show to this peer; RFC 7705 no-prepend replace-as. Undefined: the speaker's. */
-  readonly localAsn?: number;
+  /** Another AS that we show to this peer. Undefined: the speaker's. */
+  readonly localAs?: LocalAsSettings;
   readonly passive: boolean;
   readonly sourceAddress?: Address;
   /** Next hop of our IPv6 routes when the session itself runs over IPv4. */
@@ -125,6 +128,17 @@ export interface PeerSettings {
   readonly bfd?: BfdSettings;
   readonly importFilter: FilterSettings;
   readonly exportFilter: FilterSettings;
+}
+
+/** RFC 7705, in the words of routers' `local-as`. The modes concern external peers only. */
+export interface LocalAsSettings {
+  readonly asn: number;
+  /** The AS_PATHs that the peer sends stay as they are; otherwise this AS is put in front of them. */
+  readonly noPrepend: boolean;
+  /** The peer sees this AS only; otherwise this one and behind it the speaker's. */
+  readonly replaceAs: boolean;
+  /** The peer may expect either this AS or the speaker's: when it refuses one, the other is tried. */
+  readonly dualAs: boolean;
 }
 
 export type DynamicPeerSettings = Omit<PeerSettings, 'address' | 'asn' | 'passive'> & {

@@ -6,15 +6,22 @@
 //                                   found by router advertisement; asNumber absent means any external AS
 //     twill.io/bmp: 10.0.0.9:1790   on BGPConfiguration, default or a node's own: monitoring stations, separated by commas, that
 //                                   nodes tell what their peers say (RFC 7854); [fd00::9]:1790 for IPv6
+//     twill.io/local-as: dual-as    on a BGPPeer with localASNumber: how that AS is shown, as words of no-prepend, replace-as and
+//                                   dual-as, or "plain" for none; absent means Calico's, no-prepend replace-as
+//     twill.io/best-path: prefer-oldest
+//                                   on BGPConfiguration, default or a node's own: how best paths are compared, as words of
+//                                   always-compare-med, ignore-as-path-length, prefer-oldest, no-multipath-relax
 //     twill.io/drain-bgp: "true"    on a Node: others shall send nothing more through it (RFC 8326)
 
 import { type Node, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
 import { parseAddress } from '../../net/address.ts';
-import type { BfdSettings, BmpSettings } from '../settings.ts';
+import { type BestPathSettings, type BfdSettings, type BmpSettings, defaultBestPath } from '../settings.ts';
 
 export const bfdAnnotation = 'twill.io/bfd';
 export const interfaceAnnotation = 'twill.io/interface';
 export const bmpAnnotation = 'twill.io/bmp';
+export const localAsAnnotation = 'twill.io/local-as';
+export const bestPathAnnotation = 'twill.io/best-path';
 export const drainAnnotation = 'twill.io/drain-bgp';
 
 /** Undefined when the text is not a setting. */
@@ -30,10 +37,7 @@ export function parseBfd(text: string, multihop: boolean): BfdSettings | undefin
 
 /** Undefined when the text is not a list of stations with their ports. */
 export function parseStations(text: string): readonly BmpSettings[] | undefined {
-  const words = text
-    .split(',')
-    .map((word) => word.trim())
-    .filter((word) => word !== '');
+  const words = wordsOf(text);
   const stations = words.flatMap((word) => {
     const parsed = parsePeerIp(word);
     const address = parseAddress(parsed?.address ?? '');
@@ -41,5 +45,26 @@ export function parseStations(text: string): readonly BmpSettings[] | undefined 
   });
   return stations.length === words.length ? stations : undefined;
 }
+
+const bestPathWords: Readonly<Record<string, Partial<BestPathSettings>>> = {
+  'always-compare-med': { alwaysCompareMed: true },
+  'ignore-as-path-length': { ignoreAsPathLength: true },
+  'prefer-oldest': { preferOldest: true },
+  'no-multipath-relax': { multipathRelax: false },
+  // Other speakers' words for what this one does unless told otherwise.
+  'multipath-relax': { multipathRelax: true },
+  'compare-router-id': { preferOldest: false },
+  'deterministic-med': {},
+};
+
+/** Undefined when a word is none of ours. */
+export function parseBestPath(text: string): BestPathSettings | undefined {
+  const known = wordsOf(text).map((word) => bestPathWords[word]);
+  return known.includes(undefined) ? undefined : Object.assign({ ...defaultBestPath }, ...known);
+}
+
+export const bestPathHelp = Object.keys(bestPathWords).join(', ');
+
+const wordsOf = (text: string): string[] => text.split(/[\s,]+/).filter((word) => word !== '');
 
 export const isDraining = (node: Node | undefined): boolean => node?.metadata.annotations?.[drainAnnotation] === 'true';

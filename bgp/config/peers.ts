@@ -9,8 +9,9 @@ import { type BGPPeer, parseDurationMs, parsePeerIp } from '../../datastore/mode
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
 import { prefixContains } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
+import { defaultLocalAsMode, parseLocalAsMode } from '../local-as.ts';
 import type { FilterRule, PeerSettings } from '../settings.ts';
-import { bfdAnnotation, interfaceAnnotation, parseBfd } from './annotations.ts';
+import { bfdAnnotation, interfaceAnnotation, localAsAnnotation, parseBfd } from './annotations.ts';
 import { peerFilters, sorted } from './filters.ts';
 import { addressOfFamily, type NodeFacts, nodeSelector } from './node-facts.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
@@ -226,7 +227,7 @@ function peerSettings(wanted: Wanted, context: PeersContext, problems: ConfigPro
     address,
     port: wanted.port,
     asn,
-    ...(spec?.localASNumber === undefined ? {} : { localAsn: spec.localASNumber }),
+    ...localAsOf(resource, problems),
     passive: false,
     ...(source === undefined || spec?.sourceAddress === 'None' ? {} : { sourceAddress: source }),
     ...(password.kind === 'password' ? { password: password.text } : {}),
@@ -262,6 +263,19 @@ function bfdOf({ resource, address }: Wanted, { self, resources }: PeersContext,
     problem: `"${text}" is not a BFD setting; write the interval and the multiplier, as "50ms x 3"`,
   });
   return {};
+}
+
+/** Calico's localASNumber is no-prepend replace-as; other modes are an annotation. */
+function localAsOf(resource: BGPPeer | undefined, problems: ConfigProblem[]) {
+  const asn = resource?.spec.localASNumber;
+  const text = resource?.metadata.annotations?.[localAsAnnotation];
+  if (!resource || (asn === undefined && text === undefined)) return {};
+  const mode = text === undefined ? defaultLocalAsMode : parseLocalAsMode(text);
+  const report = (field: string, problem: string) => problems.push({ resource: nameOf(resource), field, problem });
+  const field = `metadata.annotations.${localAsAnnotation}`;
+  if (asn === undefined) report(field, 'has no effect without spec.localASNumber');
+  else if (!mode) report(field, `"${text}" is not a mode; write "plain", or some of no-prepend, replace-as, dual-as`);
+  return asn === undefined ? {} : { localAs: { asn, ...(mode ?? defaultLocalAsMode) } };
 }
 
 function nextHopMode(peer: BGPPeer | undefined, internal: boolean): PeerSettings['nextHop'] {

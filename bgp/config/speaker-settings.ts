@@ -17,7 +17,14 @@ import {
 } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
 import type { Community, FibSettings, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
-import { bmpAnnotation, isDraining, parseStations } from './annotations.ts';
+import {
+  bestPathAnnotation,
+  bestPathHelp,
+  bmpAnnotation,
+  isDraining,
+  parseBestPath,
+  parseStations,
+} from './annotations.ts';
 import { parseCommunity, poolExportRules, sorted } from './filters.ts';
 import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
@@ -51,7 +58,20 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
   }
   const common = resources.configurations.get('default')?.spec;
   const { peers, interfaces, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
-  const stations = stationsOf(resources, nodeName);
+  const bmp = annotated(
+    resources,
+    nodeName,
+    bmpAnnotation,
+    parseStations,
+    'a list of monitoring stations; write address and port, as "10.0.0.9:1790"',
+  );
+  const bestPath = annotated(
+    resources,
+    nodeName,
+    bestPathAnnotation,
+    parseBestPath,
+    `a list of ways to compare paths; there are ${bestPathHelp}`,
+  );
   const settings: SpeakerSettings = {
     routerId: routerIdOf(self),
     asn: self.asn,
@@ -62,25 +82,44 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     originate: originated(resources, nodeName),
     fib: fibOf(resources),
     maxPaths,
+    ...(bestPath.value === undefined ? {} : { bestPath: bestPath.value }),
     gracefulRestart: { restartTimeSec },
-    ...(stations.bmp.length === 0 ? {} : { bmp: stations.bmp }),
+    ...(bmp.value === undefined ? {} : { bmp: bmp.value }),
   };
   const drain = isDraining(resources.nodes.get(nodeName));
-  return { settings, drain, interfaces, problems: [...problems, ...stations.problems, ...reservedProblems(resources)] };
+  return {
+    settings,
+    drain,
+    interfaces,
+    problems: [...problems, ...bmp.problems, ...bestPath.problems, ...reservedProblems(resources)],
+  };
 }
 
-/** A node's own annotation replaces the common one. */
-function stationsOf({ configurations }: BgpResources, nodeName: string) {
+interface Annotated<T> {
+  readonly value: T | undefined;
+  readonly problems: readonly ConfigProblem[];
+}
+
+/** What an annotation of BGPConfiguration says; a node's own replaces the common one. */
+function annotated<T>(
+  { configurations }: BgpResources,
+  nodeName: string,
+  annotation: string,
+  parse: (text: string) => T | undefined,
+  expected: string,
+): Annotated<T> {
   for (const name of [`node.${nodeName}`, 'default']) {
-    const text = configurations.get(name)?.metadata.annotations?.[bmpAnnotation];
+    const text = configurations.get(name)?.metadata.annotations?.[annotation];
     if (text === undefined) continue;
-    const bmp = parseStations(text);
-    if (bmp) return { bmp, problems: [] };
-    const problem = `"${text}" is not a list of monitoring stations; write address and port, as "10.0.0.9:1790"`;
-    const field = `metadata.annotations.${bmpAnnotation}`;
-    return { bmp: [], problems: [{ resource: `BGPConfiguration/${name}`, field, problem }] };
+    const value = parse(text);
+    if (value !== undefined) return { value, problems: [] };
+    const field = `metadata.annotations.${annotation}`;
+    return {
+      value,
+      problems: [{ resource: `BGPConfiguration/${name}`, field, problem: `"${text}" is not ${expected}` }],
+    };
   }
-  return { bmp: [], problems: [] };
+  return { value: undefined, problems: [] };
 }
 
 function fibOf(resources: BgpResources): FibSettings {

@@ -290,7 +290,7 @@ export class AttributeStore {
       case AttributeCode.asPath:
         this.pathRank[id] = (this.pathRank[id] ?? 0) + asPathLength(bytes, start, end, 4) * 4;
         this.neighborAs[id] = neighborAsOf(bytes, start, end, 4);
-        if (countAsn(bytes, start, end, 4, about.localAsn) > about.allowedOwnAsns) this.refusal[id] = Refusal.ownAs;
+        if (loops(about, bytes, start, end)) this.refusal[id] = Refusal.ownAs;
         break;
       case AttributeCode.nextHop:
         this.#setNextHop(id, about, bytes, start, end);
@@ -335,6 +335,11 @@ export class AttributeStore {
     this.traits[id] = (this.traits[id] ?? 0) | (communityTraits.get(community) ?? 0);
   }
 }
+
+/** RFC 4271 §9.1.2: our AS is in the path, whichever of ours that is. */
+const loops = ({ localAsn, ownAsn, allowedOwnAsns }: Source, bytes: Uint8Array, start: number, end: number): boolean =>
+  countAsn(bytes, start, end, 4, localAsn) > allowedOwnAsns ||
+  (ownAsn !== undefined && countAsn(bytes, start, end, 4, ownAsn) > allowedOwnAsns);
 
 const emptyChunk = new Uint8Array(0);
 

@@ -2,7 +2,7 @@
 // those that are left, and whoever it removes has its reason.
 //
 //   eligible → LOCAL_PREF → own routes → AS_PATH length → ORIGIN → MED (within one neighbor AS) → eBGP over iBGP
-//            → cost of the next hop → router id → CLUSTER_LIST length → peer address → path identifier
+//            → cost of the next hop → (age, RFC 5004) → router id → CLUSTER_LIST length → peer address → path identifier
 //
 // choose() runs for every changed prefix and so works on columns; most prefixes are decided by their number of paths or
 // by the first columns. explain() runs the same steps and keeps the reasons.
@@ -58,6 +58,7 @@ const pathLength = (path: number, input: DecisionInput): number =>
   (input.store.pathRank[attributesOf(path, input)] ?? 0) >>> 2;
 
 const keepShortest = least(pathLength);
+const keepOldest = least((path, { paths }) => paths.arrivals?.[path] ?? 0);
 
 export const steps: readonly Step[] = [
   {
@@ -91,6 +92,16 @@ export const steps: readonly Step[] = [
       const { store } = input;
       return store.nextHops.metric[store.nextHop[attributesOf(path, input)] ?? 0] ?? 0;
     }),
+  },
+  {
+    reason: 'newer',
+    tieBreak: true,
+    keep: (candidates, input) => {
+      // Those that are left are all external, or none is.
+      const [first = 0] = candidates.ids;
+      const isAsked = input.bestPath.preferOldest && candidates.length > 1;
+      if (isAsked && sourceOf(first, input).external) keepOldest(candidates, input);
+    },
   },
   {
     reason: 'higher router id',

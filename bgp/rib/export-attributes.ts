@@ -211,7 +211,13 @@ export class ExportAttributes {
     this.reachLength = 9 + this.#nextHopLength;
   }
 
-  #addAsPath(bytes: Uint8Array, start: number, end: number, { external, localAsn, fourOctetAs }: Treatment): void {
+  #addAsPath(bytes: Uint8Array, start: number, end: number, treatment: Treatment): void {
+    const { external, localAsn, asnBehind, fourOctetAs } = treatment;
+    if (external && asnBehind !== undefined) {
+      const path = prepended(bytes, start, end, asnBehind);
+      this.#addAsPath(path, 0, path.length, { ...treatment, asnBehind: undefined });
+      return;
+    }
     if (!fourOctetAs) {
       this.#addOldAsPath(bytes, start, end, external ? localAsn : 0);
       return;

@@ -60,6 +60,7 @@ export class FamilyRib implements DecisionInput {
     if (paths.received || received !== attributes) paths.setReceived(path, received);
     if (paths.attributes[path] !== attributes) {
       paths.attributes[path] = attributes;
+      if (paths.arrivals) paths.noteArrival(path);
       this.touch(prefix);
     }
     return false;
@@ -86,15 +87,17 @@ export class FamilyRib implements DecisionInput {
   }
 
   setBestPath(next: BestPathSettings): void {
-    const { alwaysCompareMed, ignoreAsPathLength, multipathRelax } = this.bestPath;
+    const { alwaysCompareMed, ignoreAsPathLength, multipathRelax, preferOldest } = this.bestPath;
     if (
       next.alwaysCompareMed === alwaysCompareMed &&
       next.ignoreAsPathLength === ignoreAsPathLength &&
-      next.multipathRelax === multipathRelax
+      next.multipathRelax === multipathRelax &&
+      next.preferOldest === preferOldest
     ) {
       return;
     }
     this.bestPath = next;
+    if (next.preferOldest) this.paths.trackArrivals();
     this.touchAll();
   }
 

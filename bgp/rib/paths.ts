@@ -32,6 +32,9 @@ export class Paths {
   identifiers: Uint32Array | undefined;
   /** By path: 1 when it is from before the peer's restart (RFC 4724). Undefined until a peer restarts. */
   stale: Uint8Array | undefined;
+  /** By path: a number that is higher for what came later; 0: before anybody asked. Undefined until somebody does. */
+  arrivals: Uint32Array | undefined;
+  #lastArrival = 0;
   /** By page: the source it belongs to. */
   #owners: Uint32Array = new Uint32Array(64);
   #end = PAGE_SIZE;
@@ -76,7 +79,18 @@ export class Paths {
     this.prefixes[path] = prefix;
     this.attributes[path] = attributes;
     if (identifier !== 0 || this.identifiers) this.#setIdentifier(path, identifier);
+    if (this.arrivals) this.noteArrival(path);
     return path;
+  }
+
+  /** From now on it is known which paths came first. */
+  trackArrivals(): void {
+    this.arrivals ??= new Uint32Array(this.attributes.length);
+  }
+
+  /** The path is new, or says something else than before. */
+  noteArrival(path: number): void {
+    if (this.arrivals) this.arrivals[path] = ++this.#lastArrival;
   }
 
   remove(path: number): void {
@@ -183,6 +197,7 @@ export class Paths {
     if (this.received) this.received = grow32(this.received, rows);
     if (this.identifiers) this.identifiers = grow32(this.identifiers, rows);
     if (this.stale) this.stale = grow8(this.stale, rows);
+    if (this.arrivals) this.arrivals = grow32(this.arrivals, rows);
     return page;
   }
 

@@ -18,6 +18,8 @@ export interface Source {
   readonly fourOctetAs: boolean;
   /** AS that we are towards it, and how often that may be in its paths. */
   readonly localAsn: number;
+  /** Our own AS, when localAsn is another one: it is a loop as well. */
+  readonly ownAsn?: number;
   readonly allowedOwnAsns: number;
 }
 

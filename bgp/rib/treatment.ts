@@ -14,6 +14,8 @@ export interface Treatment {
   readonly client: boolean;
   /** AS that we show: what goes in front of the AS_PATH towards another AS. */
   readonly localAsn: number;
+  /** AS behind it: our own, when localAsn is another one that does not replace it (RFC 7705 §3). */
+  readonly asnBehind?: number | undefined;
   readonly clusterId: number;
   readonly nextHop: 'auto' | 'self' | 'keep';
   /** Our address on the session in network order: 4, 16 or 32 octets. */

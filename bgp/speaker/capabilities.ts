@@ -9,7 +9,7 @@ export function capabilitiesFor(ours: SpeakerSettings, peer: PeerSettings, resta
   const families = peer.families.map(toWireFamily);
   const list: Capability[] = families.map((family) => ({ kind: 'multiprotocol', ...family }));
   list.push({ kind: 'route-refresh' }, { kind: 'enhanced-route-refresh' }, { kind: 'extended-message' });
-  list.push({ kind: 'four-octet-as', asn: peer.localAsn ?? ours.asn });
+  list.push({ kind: 'four-octet-as', asn: peer.localAs?.asn ?? ours.asn });
   if (peer.families.includes('ipv4-unicast')) {
     list.push({ kind: 'extended-next-hop', families: [{ afi: 1, safi: 1, nextHopAfi: 2 }] });
   }

@@ -7,7 +7,6 @@
 
 import type { Logger } from '../../runtime/log.ts';
 import type { Connection, Millis, MonitoredPeer } from '../edges.ts';
-import { compileFilter } from '../filter.ts';
 import { createSession, nextDeadline, type Session, step } from '../fsm.ts';
 import type { AdjRibIn } from '../rib/adj-rib-in.ts';
 import type { Source } from '../rib/source.ts';
@@ -25,7 +24,8 @@ import { describeDown } from './describe-down.ts';
 import { Line } from './line.ts';
 import { monitoredPeer } from './monitored-peer.ts';
 import type { PeerHost } from './peer-host.ts';
-import { isSameSource, kindOf, sourceOf } from './source-of.ts';
+import { Refreshes } from './refreshes.ts';
+import { importFilterFor, isSameSource, sourceOf } from './source-of.ts';
 import { StaleRoutes } from './stale-routes.ts';
 import { treatmentFor } from './treatment-for.ts';
 
@@ -42,6 +42,7 @@ export class Peer {
   #about: Source | undefined;
   /** Its routes from before a restart of its own. */
   readonly #stale: StaleRoutes;
+  readonly #refreshes = new Refreshes();
   #isNearLimit = false;
   /** What BFD last said of the peer. */
   bfd: { readonly state: string; readonly reason: string } | undefined;
@@ -61,8 +62,10 @@ export class Peer {
 
   #config() {
     const { settings: ours, restarting } = this.#host;
+    const { localAs } = this.settings;
     return {
-      localAsn: this.settings.localAsn ?? ours.asn,
+      localAsn: localAs?.asn ?? ours.asn,
+      ...(localAs?.dualAs ? { otherAsn: ours.asn } : {}),
       routerId: ours.routerId,
       peerAsn: this.settings.asn === 0 ? undefined : this.settings.asn,
       peer: this.settings,
@@ -150,7 +153,7 @@ export class Peer {
   applyImportFilter(): void {
     const { adjRibIn, negotiated } = this.#attachment ?? {};
     if (!adjRibIn || !negotiated) return;
-    adjRibIn.setFilter(compileFilter(this.settings.importFilter, kindOf(negotiated)));
+    adjRibIn.setFilter(importFilterFor(this.settings, negotiated));
     this.#host.wantFlush();
   }
 
@@ -182,7 +185,7 @@ export class Peer {
   }
 
   get nextDeadline(): Millis | undefined {
-    const own = Math.min(nextDeadline(this.session) ?? Infinity, this.#stale.deadline);
+    const own = Math.min(nextDeadline(this.session) ?? Infinity, this.#stale.deadline, this.#refreshes.deadline);
     return own === Infinity ? undefined : own;
   }
 
@@ -190,6 +193,10 @@ export class Peer {
     this.#watchSendQueue();
     if ((nextDeadline(this.session) ?? Infinity) <= now) this.handle({ kind: 'timer' });
     if (this.#source !== undefined) this.#stale.onTimer(this.#source, now);
+    for (const family of this.#refreshes.expire(now)) {
+      this.log.warn({ family }, 'the peer began a refresh and did not end it; what it did not say again goes');
+      this.#endRefresh(family);
+    }
   }
 
   /** RFC 9687: looked at whenever a timer of the session is due, so at least once per keepalive. */
@@ -328,15 +335,23 @@ export class Peer {
         this.#sendAgain(family, attachment);
         return;
       case 1:
-        if (attachment.negotiated.enhancedRouteRefresh) this.#host.rib.markStale(this.#source, family);
+        if (!attachment.negotiated.enhancedRouteRefresh) return;
+        this.#host.rib.markStale(this.#source, family);
+        this.#refreshes.begin(family, this.#host.clock.now());
+        this.#host.wantTimer(this.#refreshes.deadline);
         return;
       case 2:
-        if (!attachment.negotiated.enhancedRouteRefresh) return;
-        this.#host.rib.dropStale(this.#source, family);
-        this.#host.monitor?.renew(attachment.monitored);
-        this.#host.wantFlush();
+        if (this.#refreshes.end(family)) this.#endRefresh(family);
         return;
     }
+  }
+
+  #endRefresh(family: AddressFamily): void {
+    const attachment = this.#attachment;
+    if (!attachment || this.#source === undefined) return;
+    this.#host.rib.dropStale(this.#source, family);
+    this.#host.monitor?.renew(attachment.monitored);
+    this.#host.wantFlush();
   }
 
   #sendAgain(family: AddressFamily, { groups, negotiated, line }: Attachment): void {
@@ -377,7 +392,7 @@ export class Peer {
       },
       families: negotiated.families,
       extendedNextHop: negotiated.extendedNextHop,
-      importFilter: compileFilter(this.settings.importFilter, kindOf(negotiated)),
+      importFilter: importFilterFor(this.settings, negotiated),
       onEndOfRib: (family) => this.#onEndOfRib(family),
     });
     const monitored = monitoredPeer(line, negotiated, source, () => this.routeCount);
@@ -426,7 +441,7 @@ export class Peer {
   /** The peer's number as a route source; a new one when what routes mean has changed since it had routes here. */
   #enlist(connection: Connection, negotiated: Negotiated): { readonly index: number; readonly about: Source } {
     const { sources } = this.#host.rib;
-    const about = sourceOf(this.settings, negotiated, connection);
+    const about = sourceOf(this.settings, negotiated, connection, this.#host.settings.asn);
     const same = this.#about !== undefined && isSameSource(this.#about, about);
     if (this.#source !== undefined && !same) this.#forgetRoutes();
     this.#source ??= sources.add(about);
@@ -446,6 +461,7 @@ export class Peer {
     this.#messagesOut += this.#updatesOut;
     this.#attachment = undefined;
     this.#heldEndOfRib.clear();
+    this.#refreshes.clear();
     if (!attachment || this.#source === undefined) return;
     this.#host.monitor?.down(attachment.monitored, reason);
     for (const group of attachment.groups.values()) this.#host.rib.leave(this.#source, group);

@@ -1,6 +1,8 @@
 // What a session says about the routes that come from it.
 
 import type { Connection } from '../edges.ts';
+import { compileFilter, prepending } from '../filter.ts';
+import type { RouteFilter } from '../rib/policy.ts';
 import type { Source } from '../rib/source.ts';
 import type { Negotiated } from '../session-types.ts';
 import type { PeerSettings } from '../settings.ts';
@@ -9,6 +11,7 @@ export const sourceOf = (
   settings: PeerSettings,
   negotiated: Negotiated,
   connection: Pick<Connection, 'remoteAddress'>,
+  ownAsn: number,
 ): Source => ({
   name: settings.name,
   local: false,
@@ -19,6 +22,7 @@ export const sourceOf = (
   address: connection.remoteAddress,
   fourOctetAs: negotiated.fourOctetAs,
   localAsn: negotiated.localAsn,
+  ...(ownAsn === negotiated.localAsn ? {} : { ownAsn }),
   allowedOwnAsns: settings.allowedOwnAsns,
 });
 
@@ -27,10 +31,16 @@ export const isSameSource = (a: Source, b: Source): boolean =>
   a.external === b.external &&
   a.asn === b.asn &&
   a.localAsn === b.localAsn &&
+  a.ownAsn === b.ownAsn &&
   a.routerId === b.routerId &&
   a.client === b.client &&
   a.fourOctetAs === b.fourOctetAs &&
   a.allowedOwnAsns === b.allowedOwnAsns;
 
-export const kindOf = (negotiated: Negotiated): 'ebgp' | 'ibgp' =>
-  negotiated.peerAsn === negotiated.localAsn ? 'ibgp' : 'ebgp';
+/** What the peer's routes pass on their way in. Local-as without no-prepend is an operation on all of them. */
+export function importFilterFor({ importFilter, localAs }: PeerSettings, negotiated: Negotiated): RouteFilter {
+  const kind = negotiated.peerAsn === negotiated.localAsn ? 'ibgp' : 'ebgp';
+  const filter = compileFilter(importFilter, kind);
+  const shown = localAs !== undefined && localAs.asn === negotiated.localAsn;
+  return kind === 'ebgp' && shown && !localAs.noPrepend ? prepending(filter, localAs.asn) : filter;
+}

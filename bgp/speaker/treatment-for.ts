@@ -25,6 +25,7 @@ export function treatmentFor(family: AddressFamily, input: TreatmentInput): Trea
     external,
     client: peer.routeReflectorClient,
     localAsn: negotiated.localAsn,
+    ...asnBehind(peer, negotiated, settings),
     clusterId: settings.clusterId ?? settings.routerId,
     nextHop: peer.nextHop,
     ownNextHop: ownNextHopBytes(ownNextHop(family, connection.localAddress, peer)),
@@ -39,6 +40,10 @@ export function treatmentFor(family: AddressFamily, input: TreatmentInput): Trea
       typeof value === 'bigint' ? `${value}n` : value,
     ),
   };
+}
+
+function asnBehind({ localAs }: PeerSettings, { localAsn }: Negotiated, { asn }: SpeakerSettings) {
+  return localAs && !localAs.replaceAs && localAsn !== asn ? { asnBehind: asn } : {};
 }
 
 /** Our address for next hop self; IPv6 routes over an IPv4 session get the IPv4-mapped form of it (RFC 4798 §2). */

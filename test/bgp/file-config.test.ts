@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { settingsFromJson } from '../../bgp/file-config.ts';
+import { defaultBestPath } from '../../bgp/settings.ts';
 
 const base = { routerId: '10.99.0.1', asn: 65000, listen: [{ address: '10.99.0.1' }] };
 const neighbor = { address: '10.99.1.1', asn: 64601 };
@@ -46,6 +47,29 @@ describe('configuration file', () => {
     );
   });
 
+  it('reads local-as with its mode, and how best paths compare', () => {
+    const result = settingsFromJson(
+      JSON.stringify({
+        ...base,
+        preferOldest: true,
+        neighbors: [
+          { ...neighbor, localAs: 64999 },
+          { ...neighbor, address: '10.99.1.2', localAs: 64999, localAsMode: 'dual-as' },
+        ],
+      }),
+    );
+    assert.equal(result.kind, 'settings');
+    if (result.kind !== 'settings') return;
+    assert.deepEqual(result.settings.bestPath, { ...defaultBestPath, preferOldest: true });
+    assert.deepEqual(
+      result.settings.peers.map(({ localAs }) => localAs),
+      [
+        { asn: 64999, noPrepend: true, replaceAs: true, dualAs: false },
+        { asn: 64999, noPrepend: false, replaceAs: false, dualAs: true },
+      ],
+    );
+  });
+
   const mistakes: readonly (readonly [string, object, string])[] = [
     ['a missing router id', { ...base, routerId: undefined }, 'routerId: is missing; it must be an IPv4 address'],
     ['an AS of 0', { ...base, asn: 0 }, 'asn: 0 is not a whole number from 1 to 4294967295'],
@@ -74,6 +98,11 @@ describe('configuration file', () => {
       'a prefix with host bits',
       { ...base, originate: [{ prefix: '10.0.0.1/8' }] },
       'originate[0].prefix: "10.0.0.1/8" is not a prefix as "10.0.0.0/26"',
+    ],
+    [
+      'a mode without a local AS',
+      { ...base, neighbors: [{ ...neighbor, localAsMode: 'plain' }] },
+      'neighbors[0].localAsMode: has no effect without localAs',
     ],
     ['neighbors that are no list', { ...base, neighbors: {} }, 'neighbors: must be a list'],
   ];

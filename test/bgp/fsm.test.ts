@@ -268,6 +268,34 @@ describe('bgp fsm', () => {
   }
 
   describe('timers', () => {
+    it('shows the other AS, soon, to a peer that refused the first one (local-as with dual-as)', () => {
+      const driver = given(new Driver({ localAsn: 64999, otherAsn: 65001 }), start, connected());
+      const badPeerAs = { ...malformed, code: 2, subcode: 2 };
+      const shown = (effects: readonly SessionEffect[]) =>
+        effects.flatMap((effect) =>
+          effect.kind === 'send' && effect.message.kind === 'open'
+            ? [
+                effect.message.asn,
+                ...effect.message.capabilities.flatMap((one) => (one.kind === 'four-octet-as' ? one.asn : [])),
+              ]
+            : [],
+        );
+      driver.send(notified(badPeerAs));
+      assert.equal(driver.session.state, 'Active');
+      assert((nextDeadline(driver.session) ?? Infinity) - driver.now <= 500);
+      assert.deepEqual(brief(driver.expire()), ['connect']);
+      assert.deepEqual(shown(driver.send(connected(2))), [65001, 65001]);
+      const [last] = driver.send(open(theirOpen, 2), keepalive(2)).slice(-1);
+      assert.equal(last?.kind, 'state');
+      assert.equal(driver.session.links[0]?.negotiated?.localAsn, 65001);
+      // A peer that takes neither is no reason to hurry.
+      const refusedBoth = given(new Driver({ localAsn: 64999, otherAsn: 65001 }), start, connected());
+      refusedBoth.send(notified(badPeerAs));
+      refusedBoth.expire();
+      refusedBoth.send(connected(2), notified(badPeerAs, 2));
+      assert.equal(refusedBoth.session.state, 'Idle');
+    });
+
     it('dials again when the connect-retry timer expires, and remembers why the last try failed', () => {
       const driver = given(new Driver(), start);
       assert.deepEqual(brief(driver.expire()), ['cancel-connect', 'connect']);

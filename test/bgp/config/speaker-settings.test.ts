@@ -154,13 +154,13 @@ describe('bgp settings from resources', () => {
       [
         mine?.port,
         mine?.asn,
-        mine?.localAsn,
+        mine?.localAs,
         mine?.nextHop,
         mine?.sourceAddress,
         mine?.keepaliveTimeSec,
         mine?.holdTimeSec,
       ],
-      [1790, 65101, 65000, 'keep', undefined, 5, 15],
+      [1790, 65101, { asn: 65000, noPrepend: true, replaceAs: true, dualAs: false }, 'keep', undefined, 5, 15],
     );
     assert.deepEqual([mine?.restartTimeSec, mine?.ttlSecurityHops, mine?.allowedOwnAsns], [60, 1, 2]);
   });
@@ -341,6 +341,63 @@ describe('bgp settings from resources', () => {
     assert.deepEqual(
       own.problems.map(({ resource, field }) => `${resource} ${field}`),
       ['BGPConfiguration/node.a metadata.annotations.twill.io/bmp'],
+    );
+  });
+
+  it('takes the mode of a local AS from an annotation', () => {
+    const localAs = (mode: string, spec: object = { localASNumber: 65000 }): Given => [
+      'BGPPeer',
+      'tor',
+      { peerIP: '10.0.0.254', asNumber: 65100, ...spec },
+      {},
+      { 'twill.io/local-as': mode },
+    ];
+    const modeOf = (mode: string) =>
+      settingsOf('a', [...threeNodes, localAs(mode)]).settings?.peers.find(({ name }) => name.startsWith('global'))
+        ?.localAs;
+    const mode = (noPrepend: boolean, replaceAs: boolean, dualAs: boolean) => ({
+      asn: 65000,
+      noPrepend,
+      replaceAs,
+      dualAs,
+    });
+    assert.deepEqual(modeOf('plain'), mode(false, false, false));
+    assert.deepEqual(modeOf('no-prepend'), mode(true, false, false));
+    assert.deepEqual(modeOf('no-prepend, replace-as, dual-as'), mode(true, true, true));
+    assert.deepEqual(modeOf('replaced'), mode(true, true, false), 'Calico’s when it can not be read');
+    const problemsOf = (given: Given) => settingsOf('a', [...threeNodes, given]).problems.map(({ problem }) => problem);
+    assert.deepEqual(problemsOf(localAs('replaced')), [
+      '"replaced" is not a mode; write "plain", or some of no-prepend, replace-as, dual-as',
+    ]);
+    assert.deepEqual(problemsOf(localAs('plain', {})), ['has no effect without spec.localASNumber']);
+  });
+
+  it('takes how best paths compare from an annotation', () => {
+    const bestPath = (name: string, text: string): Given => [
+      'BGPConfiguration',
+      name,
+      {},
+      {},
+      { 'twill.io/best-path': text },
+    ];
+    const defaults = { alwaysCompareMed: false, ignoreAsPathLength: false, multipathRelax: true, preferOldest: false };
+    const common = bestPath('default', 'always-compare-med, prefer-oldest deterministic-med');
+    assert.deepEqual(settingsOf('a', [...threeNodes, common]).settings?.bestPath, {
+      ...defaults,
+      alwaysCompareMed: true,
+      preferOldest: true,
+    });
+    const own = settingsOf('a', [
+      ...threeNodes,
+      common,
+      bestPath('node.a', 'no-multipath-relax ignore-as-path-length'),
+    ]);
+    assert.deepEqual(own.settings?.bestPath, { ...defaults, multipathRelax: false, ignoreAsPathLength: true });
+    const wrong = settingsOf('a', [...threeNodes, bestPath('default', 'oldest')]);
+    assert.equal(wrong.settings?.bestPath, undefined);
+    assert.match(
+      wrong.problems[0]?.problem ?? '',
+      /^"oldest" is not a list of ways to compare paths; there are always-/,
     );
   });
 
