@@ -94,6 +94,7 @@ etcd-server   etcd                      is the datastore of a real cluster
 etcd-client   etcdctl                   reads our keys as anybody's client would
 conntrack     conntrack                 shows the flows that a policy change cuts
 tcpdump       tcpdump                   sees what is on the wire
+socat         socat                     sends and answers the probes of policies
 gobgpd        gobgpd                    is another speaker to talk BGP with
 openbgpd      /usr/sbin/bgpd            is another speaker to talk BGP with
 exabgp        exabgp                    is another speaker to talk BGP with

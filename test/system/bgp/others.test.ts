@@ -1,7 +1,7 @@
 // Shows our speaker beside GoBGP, OpenBGPD and ExaBGP: sessions, routes both ways with their attributes, withdrawal.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tableDump } from '../../../bgp/mrt.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
@@ -125,6 +125,8 @@ allow to any
 `,
     );
     bench.run('chmod', '600', config);
+    // It goes there by chroot; where its service has never run, nobody has made it.
+    mkdirSync('/run/openbgpd', { recursive: true });
     bench.start('openbgpd', '/usr/sbin/bgpd', '-d', '-f', config);
     const bgpctl = (...words: string[]): string => quietly(() => bench.run('bgpctl', '-s', control, ...words));
     await until(

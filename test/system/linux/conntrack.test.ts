@@ -55,7 +55,7 @@ describe('conntrack', function () {
     ] as const) {
       await runOrThrow('ping', ['-c1', '-W2', '-I', source, to], { netns: netns('talker') });
     }
-    const udp = `echo hello | nc -u -w1 -p 4000 -s 10.9.0.2 10.9.0.1 5000 || true`;
+    const udp = 'echo hello | socat -u - UDP-SENDTO:10.9.0.1:5000,bind=10.9.0.2:4000';
     await runOrThrow('sh', ['-c', udp], { netns: netns('talker') });
   });
   after(() => conntrack.close());
