@@ -36,7 +36,6 @@ import { createLogger, type Logger } from '../runtime/log.ts';
 import { felixSocket, type NodeOptions } from './options.ts';
 import { onSupervisorGone } from './supervisor.ts';
 
-const felixConfigFile = '/etc/calico/felix.cfg';
 /** Learned routes belong to the bgp child, and may be a million. */
 const bgpRouteProtocol = 81;
 /** Should an event ever be missed: everything is compared with the kernel this often. */
@@ -90,7 +89,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     nodeName: options.nodeName,
     config: {
       environment: process.env,
-      ...(existsSync(felixConfigFile) && { file: readFileSync(felixConfigFile, 'utf8') }),
+      ...(existsSync(options.felixConfig) && { file: readFileSync(options.felixConfig, 'utf8') }),
     },
   });
   const feed = new Feed(graph, dataplane, log);

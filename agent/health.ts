@@ -29,10 +29,9 @@ const reasonOf = (status: unknown): string =>
 export async function readiness(sources: HealthSources): Promise<Readiness> {
   const reasons: string[] = [];
   if (!sources.cniServing()) reasons.push('cni: socket not served yet');
-  for (const [role, socket] of [
-    ['felix', sources.felixSocket],
-    ['bgp', sources.bgpSocket],
-  ] as const) {
+  const sockets = { felix: sources.felixSocket, bgp: sources.bgpSocket };
+  for (const { role } of sources.children()) {
+    const socket = sockets[role];
     try {
       const status = await callControl(socket, '/v1/status', { timeoutMs: 2000 });
       if (!isReady(status)) reasons.push(`${role}: ${reasonOf(status)}`);

@@ -55,7 +55,8 @@ async function supervise(options: NodeOptions, log: Logger): Promise<void> {
   const { superviseChildren } = await import('./supervisor.ts');
   const { readiness, serveHealth } = await import('./health.ts');
   const { runNodeServices } = await import('./node.ts');
-  const children = superviseChildren(['felix', 'bgp'], process.argv.slice(2), log);
+  const roles = options.backend === 'none' ? (['felix'] as const) : (['felix', 'bgp'] as const);
+  const children = superviseChildren(roles, process.argv.slice(2), log);
   let services: NodeServices | undefined;
   const sources = {
     children: () => children.status(),

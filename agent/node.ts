@@ -3,6 +3,7 @@
 // They start when the datastore answers and go on when it goes away: an ADD then fails with "try again later", and what
 // runs stays as it is.
 
+import { networkInterfaces } from 'node:os';
 import { serveCni } from '../cni/server.ts';
 import { bootstrap } from '../datastore/bootstrap.ts';
 import { openEphemeral } from '../datastore/ephemeral.ts';
@@ -15,6 +16,7 @@ import { ClusterView } from '../ipam/view.ts';
 import { ControlError, callControl } from '../runtime/control.ts';
 import type { Logger } from '../runtime/log.ts';
 import { version } from '../runtime/version.ts';
+import { defaultPoolRange } from './default-pool.ts';
 import type { Readiness } from './health.ts';
 import { ensureNode } from './node-resource.ts';
 import { bgpSocket, cniSocket, felixSocket, type NodeOptions } from './options.ts';
@@ -90,16 +92,26 @@ export async function runNodeServices(
 
 async function prepareDatastore(store: KvStore, options: NodeOptions, log: Logger): Promise<void> {
   const resources = new Resources(store);
+  const ipv4Pool = options.ipv4Pool ?? (await defaultPool(resources, options, log));
   const made = await bootstrap(resources, {
     version,
     clusterType: ['twill', 'bgp'],
     pools: {
-      ...(options.ipv4Pool ? { ipv4: options.ipv4Pool } : {}),
+      ...(ipv4Pool ? { ipv4: ipv4Pool } : {}),
       ...(options.ipv6Pool ? { ipv6: options.ipv6Pool } : {}),
     },
   });
   if (made.length > 0) log.info({ made }, 'datastore prepared');
   if (await ensureNode(resources, options)) log.info({ node: options.nodeName }, 'node resource written');
+}
+
+/** When it is asked for, and there is no pool of any kind yet. */
+async function defaultPool(resources: Resources, options: NodeOptions, log: Logger): Promise<string | undefined> {
+  if (!options.defaultPool || options.ipv6Pool || (await resources.list('IPPool')).resources.length > 0)
+    return undefined;
+  const range = defaultPoolRange(networkInterfaces());
+  if (range === undefined) log.warn('this machine uses every range of a default pool, none is made');
+  return range;
 }
 
 interface ViewSyncer {

@@ -2,7 +2,20 @@
 
 import { hostname } from 'node:os';
 import { logLevelOption } from '../runtime/log-option.ts';
-import { integer, type OptionValues, optionalInteger, optionalText, text } from '../runtime/options.ts';
+import {
+  choice,
+  flag,
+  integer,
+  type OptionSpec,
+  type OptionValues,
+  optionalInteger,
+  optionalText,
+  text,
+} from '../runtime/options.ts';
+import { type Method, methodNames, parseMethod } from './autodetect.ts';
+
+const detection = (spec: { readonly flag: string; readonly environment: string; readonly help: string }) =>
+  ({ ...spec, default: { kind: 'first-found' }, value: 'method', parse: parseMethod }) satisfies OptionSpec<Method>;
 
 export const nodeOptions = {
   nodeName: text({
@@ -88,13 +101,31 @@ export const nodeOptions = {
     flag: 'ip',
     environment: 'IP',
     value: 'address',
-    help: 'IPv4 address/length of this node for BGP; absent: as stored in the Node resource, else the first found.',
+    help: 'IPv4 address/length of this node for BGP; autodetect: found anew at each start; none; absent: as stored in the Node resource, else found.',
   }),
   ip6: optionalText({
     flag: 'ip6',
     environment: 'IP6',
     value: 'address',
     help: 'The same for IPv6.',
+  }),
+  ipAutodetectionMethod: detection({
+    flag: 'ip-autodetection-method',
+    environment: 'IP_AUTODETECTION_METHOD',
+    help: `How to find the IPv4 address: ${methodNames}; absent: first-found.`,
+  }),
+  ip6AutodetectionMethod: detection({
+    flag: 'ip6-autodetection-method',
+    environment: 'IP6_AUTODETECTION_METHOD',
+    help: 'The same for IPv6.',
+  }),
+  backend: choice({
+    flag: 'backend',
+    environment: 'CALICO_NETWORKING_BACKEND',
+    default: 'bird',
+    choices: ['bird', 'none'],
+    value: 'name',
+    help: 'bird: with our BGP speaker; none: policy only, without BGP.',
   }),
   asNumber: optionalInteger({
     flag: 'as',
@@ -115,6 +146,18 @@ export const nodeOptions = {
     environment: 'CALICO_IPV6POOL_CIDR',
     value: 'cidr',
     help: 'The same for IPv6.',
+  }),
+  defaultPool: flag({
+    flag: 'default-pool',
+    default: false,
+    help: 'When there is no IP pool at all, make one: 192.168.0.0/16, or the next private range that this machine does not use.',
+  }),
+  felixConfig: text({
+    flag: 'felix-config',
+    environment: 'TWILL_FELIX_CONFIG',
+    default: '/etc/calico/felix.cfg',
+    value: 'file',
+    help: 'Settings of felix that win over the datastore’s; need not exist.',
   }),
   healthPort: integer({
     flag: 'health-port',

@@ -34,6 +34,23 @@ const inline = [
 ] as const;
 type Setting = FromEnvironment | (typeof inline)[number][0];
 
+// What calicoctl reads too, and says nothing to us: the Kubernetes datastore.
+const ofKubernetes = [
+  'kubeconfig',
+  'kubeconfigInline',
+  'k8sAPIEndpoint',
+  'k8sKeyFile',
+  'k8sCertFile',
+  'k8sCAFile',
+  'k8sAPIToken',
+  'k8sInsecureSkipTLSVerify',
+  'k8sDisableNodePoll',
+  'k8sUsePodCIDR',
+  'k8sCurrentContext',
+  'k8sClientQPS',
+  'calicoAPIGroup',
+];
+
 export async function readDatastoreConfig(sources: Sources): Promise<StoreSettings> {
   const values = await fileSettings(sources);
   for (const [setting, variable] of settings) {
@@ -83,5 +100,12 @@ async function fileSettings({ configPath, readFile }: Sources): Promise<Map<Sett
   }
   const spec = isObject(config['spec']) ? config['spec'] : {};
   const names: readonly Setting[] = [...settings.map(([setting]) => setting), ...inline.map(([text]) => text)];
+  const unknown = Object.keys(spec).find((name) => ![...names, ...ofKubernetes].includes(name));
+  if (unknown !== undefined) {
+    const { nearest } = await import('../datastore/model/schema/nearest.ts');
+    const meant = nearest(unknown, names);
+    const remedy = meant ? `did you mean ${meant}?` : `known here: ${names.join(', ')}`;
+    throw new CommandError(`${path}: spec.${unknown} is not a known field; ${remedy}`);
+  }
   return new Map(names.flatMap((name) => (spec[name] ? [[name, String(spec[name])] as const] : [])));
 }

@@ -15,12 +15,22 @@ const kindByName: ReadonlyMap<string, Kind> = new Map(
 export function resolveKind(name: string): Kind {
   const kind = kindByName.get(name.toLowerCase());
   if (kind) return kind;
+  throw new CommandError(`resource type '${name}' is not supported; ${remedyFor(name)}`);
+}
+
+function remedyFor(name: string): string {
+  const [kind = '', ...rest] = name.split('/');
+  if (rest.length > 0 && kindByName.has(kind.toLowerCase()))
+    return `write kind and name as two words: ${kind} ${rest.join('/')}`;
   const meant = nearest(name, [...kindByName.keys()]);
   const known = Object.values(kinds).map((declaration) => declaration.kind);
-  throw new CommandError(
-    `resource type '${name}' is not known; ${meant ? `did you mean ${meant}?` : `known are ${known.join(', ')}`}`,
-  );
+  return meant ? `did you mean ${meant}?` : `known are ${known.join(', ')}`;
 }
+
+/** "ippools,nodes" → both. */
+export const resolveKinds = (names: string): readonly Kind[] => [
+  ...new Set(names.split(',').filter(Boolean).map(resolveKind)),
+];
 
 export const namesOfKind = (kind: Kind): readonly string[] => {
   const { plural, shortNames } = declarationOf(kind);

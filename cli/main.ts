@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { runProgram } from './program.ts';
+import { CommandError } from './world.ts';
 
 // Whoever reads us may stop early, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -15,12 +16,13 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   environment: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
-  readStdin: () => readFileSync(0, 'utf8'),
+  readStdin,
   readFile: (path) => {
     try {
       return readFileSync(path, 'utf8');
-    } catch {
-      return undefined;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw new CommandError(`open ${path}: ${reasonOf(error)}`);
     }
   },
   openStore: async (settings) => (await import('../datastore/etcd-brief.ts')).openBriefStore(settings),
@@ -37,8 +39,12 @@ process.exitCode = await runProgram(process.argv.slice(2), {
 });
 
 /** Runs a program in our place as well as Node can: our streams, our signals, its exit code. */
-function runForeground(program: string, words: readonly string[]): Promise<number> {
-  const child = spawn(program, words, { stdio: 'inherit' });
+function runForeground(
+  program: string,
+  words: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<number> {
+  const child = spawn(program, words, { stdio: 'inherit', env: { ...process.env, ...environment } });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -52,5 +58,32 @@ function authorName(): string {
   } catch {
     // A user id without a name, as in many containers.
     return `uid ${process.getuid?.() ?? '?'}@${hostname()} with twillctl`;
+  }
+}
+
+/** As a stream: whoever feeds us may have made the pipe non-blocking. */
+async function readStdin(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  switch (codeOf(error)) {
+    case 'EACCES':
+      return 'permission denied';
+    case 'EISDIR':
+      return 'is a directory';
+    case 'ENOTDIR':
+      return 'a part of the path is not a directory';
+    case 'ERR_STRING_TOO_LONG':
+    case 'ERR_FS_FILE_TOO_LARGE':
+      return 'is too large; split it';
+    default:
+      return error instanceof Error ? error.message : String(error);
   }
 }

@@ -25,7 +25,7 @@ export async function readManifests(options: ManifestOptions, world: World): Pro
   for (const filename of options.filenames) {
     const files = filename === '-' ? ['-'] : listFiles(filename, options.recursive);
     for (const file of files) {
-      const text = file === '-' ? world.readStdin() : readFileOrFail(file, world);
+      const text = file === '-' ? await world.readStdin() : readFileOrFail(file, world);
       const found = await parseManifests(text, file === '-' ? 'standard input' : file);
       if (found.length === 0 && !options.skipEmpty) throw new CommandError(`No resources specified in file ${file}`);
       manifests.push(...found);
@@ -56,7 +56,8 @@ function listFiles(path: string, recursive: boolean): readonly string[] {
 }
 
 export async function parseManifests(text: string, name: string): Promise<readonly Manifest[]> {
-  const values = /^\s*[[{]/.test(text) ? [parseJsonOrFail(text, name)] : await parseYaml(text, name);
+  const plain = text.replace(/^\uFEFF/, '');
+  const values = /^\s*[[{]/.test(plain) ? await parseJson(plain, name) : await parseYaml(plain, name);
   const documents = values.filter((value) => value !== null && value !== undefined);
   const numbered = documents.map((value, i) => ({
     where: documents.length > 1 ? `${name}, document ${i + 1}` : name,
@@ -65,13 +66,16 @@ export async function parseManifests(text: string, name: string): Promise<readon
   return numbered.flatMap(expandList);
 }
 
-function parseJsonOrFail(text: string, name: string): unknown {
+/** JSON values, one after the other or with `---` between; what is no JSON may be YAML in braces. */
+async function parseJson(text: string, name: string): Promise<readonly unknown[]> {
+  const { readJsonValues } = await import('./json-values.ts');
+  const read = readJsonValues(text);
+  if (read.kind === 'values') return read.values;
   try {
-    return JSON.parse(text);
+    return await parseYaml(text, name);
   } catch (error) {
-    throw new CommandError(
-      `Failed to execute command: ${name}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    if (!(error instanceof CommandError)) throw error;
+    throw new CommandError(`Failed to execute command: ${name}: ${read.problem}`);
   }
 }
 
@@ -81,7 +85,13 @@ async function parseYaml(text: string, name: string): Promise<readonly unknown[]
     (document) => {
       const [problem] = document.errors;
       if (problem) throw new CommandError(`Failed to execute command: ${name}: ${problem.message.trim()}`);
-      return withPlainNumbers(document.toJS({ maxAliasCount: 1000 }));
+      try {
+        return withPlainNumbers(document.toJS({ maxAliasCount: 1000 }));
+      } catch (error) {
+        // Aliases of aliases, which would fill the memory, or an alias without its anchor.
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new CommandError(`Failed to execute command: ${name}: ${reason}`);
+      }
     },
   );
 }
@@ -98,12 +108,25 @@ function withPlainNumbers(value: unknown): unknown {
 }
 
 function expandList({ where, value }: Manifest): readonly Manifest[] {
-  const items = Array.isArray(value)
-    ? value
-    : isObject(value) && String(value['kind']).endsWith('List') && Array.isArray(value['items'])
-      ? value['items']
-      : undefined;
-  return items
-    ? items.map((item: unknown, i) => ({ where: `${where}, item ${i + 1}`, value: item }))
+  const list = Array.isArray(value) ? { items: value, inherited: {} } : itemsOf(value);
+  return list
+    ? list.items.map((item: unknown, i) => ({
+        where: `${where}, item ${i + 1}`,
+        value: isObject(item) ? { ...list.inherited, ...item } : item,
+      }))
     : [{ where, value }];
+}
+
+interface Items {
+  readonly items: readonly unknown[];
+  /** In an IPPoolList everything is an IPPool, also what does not say so. */
+  readonly inherited: Readonly<Record<string, unknown>>;
+}
+
+function itemsOf(value: unknown): Items | undefined {
+  if (!isObject(value)) return undefined;
+  const [, kind] = /^(\w*)List$/.exec(String(value['kind'])) ?? [];
+  const items = value['items'] ?? [];
+  if (kind === undefined || !Array.isArray(items)) return undefined;
+  return { items, inherited: kind === '' ? {} : { kind, apiVersion: value['apiVersion'] } };
 }

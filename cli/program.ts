@@ -1,14 +1,16 @@
 // The command line as a whole. Which commands and flags there are is in definitions/; each command's code is loaded only
 // when it runs.
 
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
+import { version } from '../runtime/version.ts';
 import { defineBgpCommands } from './definitions/bgp.ts';
 import { defineDatastoreCommands } from './definitions/datastore.ts';
 import { defineIpamCommands } from './definitions/ipam.ts';
 import { defineNodeCommands } from './definitions/node.ts';
 import { definePolicyCommands } from './definitions/policy.ts';
 import { defineResourceCommands } from './definitions/resources.ts';
-import { withGlobals } from './definitions/shared.ts';
+import { withConnection, withGlobals, withLogLevel } from './definitions/shared.ts';
+import { examplesOf } from './examples.ts';
 import { CommandError, type World } from './world.ts';
 
 /** Runs one command line; returns the exit code. */
@@ -30,7 +32,9 @@ export function buildProgram(world: World): Command {
     .showHelpAfterError('Use flag --help to read about a specific subcommand.')
     .exitOverride()
     .configureOutput({ writeOut: world.out, writeErr: world.err })
+    .version(`v${version}`, '--version', 'show the version of this program')
     .enablePositionalOptions();
+  withLogLevel(withConnection(program)).hook('preAction', inheritOptions);
   defineResourceCommands(program, world);
   defineIpamCommands(program, world);
   defineNodeCommands(program, world);
@@ -40,15 +44,9 @@ export function buildProgram(world: World): Command {
   withGlobals(program.command('version'))
     .description('Show the version of this program and of the cluster.')
     .option('--client', 'only this program')
-    .option('--poll <duration>', 'accepted for scripts')
+    .option('--poll <duration>', 'look again every so often (1s, 10m, 2h), and show what has changed')
     .action(async (options) => (await import('./commands/version.ts')).runVersion(options, world));
-  const cluster = program.command('cluster').description('The cluster as a whole.');
-  withGlobals(cluster.command('diags'))
-    .description('Collect the datastore’s contents and the state of all nodes into one file.')
-    .option('--log-dir <directory>', 'where to put it; the directory for temporary files when absent')
-    .action(async (options) =>
-      (await import('./commands/cluster-diags.ts')).runClusterDiags(options, world, runProgram),
-    );
+  defineClusterCommands(program, world);
   program
     .command('completion')
     .description('Print the script that completes command lines in a shell.')
@@ -60,5 +58,45 @@ export function buildProgram(world: World): Command {
     .action(async (words: readonly string[]) =>
       (await import('./commands/completion.ts')).runComplete(program, words, world),
     );
+  addExamples(program);
   return program;
+}
+
+/** calicoctl takes its global options before the command too: `calicoctl --allow-version-mismatch get nodes`. */
+function inheritOptions(program: Command, command: Command): void {
+  for (const name of ['config', 'etcdEndpoints']) {
+    const given: unknown = program.getOptionValue(name);
+    if (given !== undefined && command.getOptionValue(name) === undefined) command.setOptionValue(name, given);
+  }
+}
+
+function defineClusterCommands(program: Command, world: World): void {
+  const cluster = program.command('cluster').description('The cluster as a whole.');
+  const unused = (flags: string): Option => new Option(flags, 'accepted for scripts').hideHelp();
+  withGlobals(cluster.command('diags'))
+    .description('Collect the datastore’s contents and the state of all nodes into one file.')
+    .option('--output-dir <directory>', 'where to put it; the directory for temporary files when absent')
+    .option('--skip-temp-dir-cleanup', 'keep the single files beside the archive')
+    .addOption(unused('--max-logs <number>'))
+    .addOption(unused('--max-parallelism <number>'))
+    .addOption(unused('--since <duration>'))
+    .addOption(unused('--command-timeout <duration>'))
+    .addOption(unused('--overall-timeout <duration>'))
+    .addOption(unused('--focus-nodes <names>'))
+    .addOption(unused('--problem-nodes <names>'))
+    .addOption(unused('--problem-pods <names>'))
+    .addOption(unused('--comparison-nodes <names>'))
+    .addOption(unused('--sample-nodes <number>'))
+    .action(async (options) =>
+      (await import('./commands/cluster-diags.ts')).runClusterDiags(options, world, runProgram),
+    );
+}
+
+function addExamples(command: Command): void {
+  const examples = examplesOf(command);
+  if (examples.length > 0) {
+    const lines = examples.map(({ does, line }) => `  # ${does}\n  ${line}\n`);
+    command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`.trimEnd());
+  }
+  for (const child of command.commands) addExamples(child);
 }

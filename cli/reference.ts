@@ -1,14 +1,16 @@
 // twillctl's reference page, from the definitions of its commands.
 
 import type { Command } from 'commander';
+import { examplesOf } from './examples.ts';
 import { buildProgram } from './program.ts';
 import type { World } from './world.ts';
 
-const nowhere: World = {
+/** For building the command line without running it. */
+export const emptyWorld: World = {
   environment: {},
   out: () => {},
   err: () => {},
-  readStdin: () => '',
+  readStdin: async () => '',
   readFile: () => undefined,
   openStore: () => Promise.reject(new Error('the reference needs no datastore')),
   interrupted: () => Promise.resolve(),
@@ -20,7 +22,7 @@ const nowhere: World = {
 };
 
 export function commandPage(): string {
-  const program = buildProgram(nowhere);
+  const program = buildProgram(emptyWorld);
   return [
     '<!-- Made by `npm run generate` from cli/definitions; do not edit. -->\n',
     '# twillctl\n',
@@ -50,5 +52,6 @@ function section(command: Command, parent: string): readonly string[] {
       ({ flags, description }) => `| \`${flags.replaceAll('|', '\\|')}\` | ${description.replaceAll('|', '\\|')} |`,
     ),
     ...(options.length > 0 ? [''] : []),
+    ...examplesOf(command).flatMap(({ does, line }) => [`${does}:\n`, `    ${line}\n`]),
   ];
 }

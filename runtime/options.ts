@@ -181,7 +181,7 @@ export function helpText(
   const rows = Object.values(table).map((spec) => {
     const left = `--${spec.flag}${spec.value === undefined ? '' : ` <${spec.value}>`}`;
     const facts = [
-      spec.default === undefined || spec.default === '' || spec.default === false
+      spec.default === undefined || spec.default === '' || spec.default === false || typeof spec.default === 'object'
         ? ''
         : `default ${String(spec.default)}`,
       spec.environment ? `$${spec.environment}` : '',

@@ -1,6 +1,6 @@
 // cluster diags: what the other commands can tell about the cluster, in one file.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { declarationOf, type Kind, kinds } from '../../datastore/model/index.ts';
@@ -9,13 +9,14 @@ import { CommandError, type World } from '../world.ts';
 import type { GlobalOptions } from './context.ts';
 
 export interface ClusterDiagsOptions extends GlobalOptions {
-  readonly logDir?: string;
+  readonly outputDir?: string;
+  readonly skipTempDirCleanup?: boolean;
 }
 
 type Run = (argv: readonly string[], world: World) => Promise<number>;
 
 export async function runClusterDiags(options: ClusterDiagsOptions, world: World, run: Run): Promise<void> {
-  const base = options.logDir ?? tmpdir();
+  const base = options.outputDir ?? tmpdir();
   const name = `twill-cluster-diags-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}`;
   mkdirSync(join(base, name), { recursive: true, mode: 0o700 });
   const connection = [
@@ -28,6 +29,7 @@ export async function runClusterDiags(options: ClusterDiagsOptions, world: World
   const archive = join(base, `${name}.tar.gz`);
   const packed = await runTar('tar', ['-C', base, '-czf', archive, name]);
   if (packed.status !== 0) throw new CommandError(`tar failed: ${packed.stderr}; the files are in ${join(base, name)}`);
+  if (!options.skipTempDirCleanup) rmSync(join(base, name), { recursive: true });
   world.out(`Diags saved to ${archive}\nThey hold the whole configuration; look at them before you pass them on.\n`);
 }
 

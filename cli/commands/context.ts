@@ -1,6 +1,7 @@
 // What every command gets: the options that all share, and access to the datastore when it asks for it.
 
 import type { Resources } from '../../datastore/resources.ts';
+import type { StoreSettings } from '../../datastore/settings.ts';
 import { readDatastoreConfig } from '../datastore-config.ts';
 import { CommandError, type World } from '../world.ts';
 
@@ -26,8 +27,7 @@ export async function withResources<T>(
     import('../../datastore/kv.ts'),
   ]);
   const store = await world.openStore(settings).catch((error: unknown) => {
-    // Settings that cannot work: the message says which and why.
-    throw new CommandError(error instanceof Error ? error.message : String(error));
+    throw new CommandError(whySettingsFail(error, settings));
   });
   try {
     return await work(new Resources(store, { author: world.author }));
@@ -35,8 +35,26 @@ export async function withResources<T>(
     if (error instanceof ResourceError) throw new CommandError(error.message);
     if (!(error instanceof KvError)) throw error;
     const where = settings.etcdDiscoverySrv ?? settings.etcdEndpoints;
-    throw new CommandError(`the datastore at ${where} did not do it (${error.code}): ${error.message}`);
+    if (error.code !== 'unavailable')
+      throw new CommandError(`the datastore at ${where} did not do it (${error.code}): ${error.message}`);
+    const reason = error.message.replace('No connection established. Last error: ', '');
+    throw new CommandError(
+      `cannot reach the datastore at ${where}: ${reason}\nWhere it is say --etcd-endpoints, ETCD_ENDPOINTS or a configuration file (--config).`,
+    );
   } finally {
     await store.close();
   }
+}
+
+/** Settings that cannot work. Of a file that cannot be read, the setting that names it is of more use than the file. */
+function whySettingsFail(error: unknown, settings: StoreSettings): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const path = error instanceof Error && 'path' in error ? error.path : undefined;
+  const named = {
+    'ETCD_CA_CERT_FILE (etcdCACertFile)': settings.etcdCaCertFile,
+    'ETCD_CERT_FILE (etcdCertFile)': settings.etcdCertFile,
+    'ETCD_KEY_FILE (etcdKeyFile)': settings.etcdKeyFile,
+  };
+  const setting = Object.entries(named).find(([, file]) => file !== undefined && file === path)?.[0];
+  return setting === undefined ? message : `${setting}: ${message}`;
 }

@@ -74,7 +74,7 @@ export interface ForceOptions extends GlobalOptions {
 }
 
 export async function runRestore(file: string, options: ForceOptions, world: World): Promise<void> {
-  const text = file === '-' ? world.readStdin() : world.readFile(file);
+  const text = file === '-' ? await world.readStdin() : world.readFile(file);
   if (text === undefined) throw new CommandError(`open ${file}: no such file or directory`);
   await withResources(options, world, async ({ store }) => {
     const { written, deleted, unchanged } = await asCommand(() =>

@@ -3,7 +3,7 @@
 import { declarationOf, type Kind, type Resource } from '../../datastore/model/index.ts';
 import { NotFoundError, ResourceError, type Resources } from '../../datastore/resources.ts';
 import { identifyManifests } from '../checked.ts';
-import { namespaceFor, resolveKind } from '../kind-names.ts';
+import { namespaceFor, resolveKinds } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
 import type { TableContext } from '../output/columns.ts';
 import { exported } from '../output/documents.ts';
@@ -36,7 +36,7 @@ export async function runGet(
     const found =
       kindName === undefined
         ? await getFromFiles(options, world, resources, failures)
-        : await getByKind(resolveKind(kindName), names, options, resources, world, failures);
+        : await getByKinds(kindsFrom(kindName), names, options, resources, world, failures);
     const shown = options.export && names.length > 0 ? withoutIdentity(found) : found;
     world.out(await format(shown, await contextFor(nodeAmong(found), resources, options.output.includes('template'))));
   });
@@ -57,6 +57,34 @@ const nodeAmong = (found: readonly Found[]): 'Node' | undefined =>
 
 const withoutIdentity = (found: readonly Found[]): readonly Found[] =>
   found.map((item) => (item.kind === 'resource' ? { ...item, document: exported(item.resource) } : item));
+
+function kindsFrom(names: string): readonly Kind[] {
+  try {
+    return resolveKinds(names);
+  } catch (error) {
+    if (error instanceof CommandError) throw new CommandError(`Failed to get resources: ${error.message}`);
+    throw error;
+  }
+}
+
+async function getByKinds(
+  kinds: readonly Kind[],
+  names: readonly string[],
+  options: GetOptions,
+  resources: Resources,
+  world: World,
+  failures: string[],
+): Promise<readonly Found[]> {
+  const [only, ...others] = kinds;
+  if (only === undefined) throw new CommandError('give a kind of resource, or a file with -f');
+  if (others.length === 0) return await getByKind(only, names, options, resources, world, failures);
+  // Of several kinds, namespaces concern those that have them.
+  const found = kinds.map((kind) => {
+    const { namespace: _namespace, allNamespaces: _all, ...global } = options;
+    return getByKind(kind, names, declarationOf(kind).namespaced ? options : global, resources, world, failures);
+  });
+  return (await Promise.all(found)).flat();
+}
 
 async function getByKind(
   kind: Kind,

@@ -1,6 +1,6 @@
 // node checksystem and diags: whether this machine can be a node, and all that helps to find out why it is a bad one.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runProgram } from '../../linux/process.ts';
@@ -20,7 +20,8 @@ export async function runCheckSystem(world: World): Promise<void> {
 
 export interface DiagsOptions {
   readonly runDir?: string;
-  readonly logDir?: string;
+  readonly logDir: string;
+  readonly outputDir?: string;
 }
 
 const questions: Readonly<Record<string, readonly string[]>> = {
@@ -50,7 +51,8 @@ const commands: readonly (readonly string[])[] = [
 export async function runDiags(options: DiagsOptions, world: World): Promise<void> {
   const runDir = options.runDir ?? world.environment['TWILL_RUN_DIR'] ?? '/run/twill';
   const name = `twill-diags-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}`;
-  const directory = join(options.logDir ?? tmpdir(), name);
+  const base = options.outputDir ?? tmpdir();
+  const directory = join(base, name);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   writeFileSync(join(directory, 'version.txt'), `twillctl ${version}, node ${process.version}\n`);
   for (const [part, paths] of Object.entries(questions)) {
@@ -67,9 +69,11 @@ export async function runDiags(options: DiagsOptions, world: World): Promise<voi
       await outputOf(file, args),
     );
   }
+  if (existsSync(options.logDir)) cpSync(options.logDir, join(directory, 'logs'), { recursive: true });
   const archive = `${directory}.tar.gz`;
-  const packed = await runProgram('tar', ['-C', options.logDir ?? tmpdir(), '-czf', archive, name]);
+  const packed = await runProgram('tar', ['-C', base, '-czf', archive, name]);
   if (packed.status !== 0) throw new CommandError(`tar failed: ${packed.stderr}; the files are in ${directory}`);
+  rmSync(directory, { recursive: true });
   world.out(
     `Diags saved to ${archive}\nThey hold addresses, routes and rules of this machine; look at them before you pass them on.\n`,
   );

@@ -95,7 +95,7 @@ function defineChanging(program: Command, world: World): void {
 function defineReading(program: Command, world: World): void {
   withGlobals(withFiles(program.command('get')))
     .description('Show resources by kind and name, or those that a file names.')
-    .argument('[kind]')
+    .argument('[kind]', 'as ippool, ippools or pool; several with commas')
     .argument('[name...]')
     .option(
       '-o, --output <format>',

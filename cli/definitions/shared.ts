@@ -9,8 +9,10 @@ export const repeatable = (flags: string, description: string): Option =>
   new Option(flags, description).argParser(collect);
 
 /** The options that calicoctl accepts with every command. */
-export const withGlobals = (command: Command): Command =>
-  withConnection(command).addOption(new Option('-l, --log-level <level>', 'accepted for scripts').hideHelp());
+export const withGlobals = (command: Command): Command => withLogLevel(withConnection(command));
+
+export const withLogLevel = (command: Command): Command =>
+  command.addOption(new Option('-l, --log-level <level>', 'accepted for scripts').hideHelp());
 
 /** The same without -l, where that means labels. */
 export const withConnection = (command: Command): Command =>

@@ -42,4 +42,18 @@ describe('node resource', () => {
     assert.equal(Number(node.spec.bgp?.asNumber), 64512);
     assert.equal(node.spec.bgp?.routeReflectorClusterID, '1.0.0.1');
   });
+
+  it('finds the address anew at each start when told so, by the way that is asked for', async () => {
+    const resources = new Resources(createMemoryStore());
+    await ensureNode(resources, options('--ip', '10.0.0.2'), eth0);
+    assert.equal((await resources.get('Node', 'n1')).spec.bgp?.ipv4Address, '10.0.0.2');
+    await ensureNode(resources, options('--ip', 'autodetect', '--ip-autodetection-method=interface=eth.*'), eth0);
+    assert.equal((await resources.get('Node', 'n1')).spec.bgp?.ipv4Address, '192.0.2.7/24');
+    await ensureNode(resources, options('--ip', 'none'), eth0);
+    assert.equal((await resources.get('Node', 'n1')).spec.bgp?.ipv4Address, undefined);
+    await assert.rejects(
+      ensureNode(resources, options('--ip-autodetection-method', 'cidr=203.0.113.0/24'), eth0),
+      /no IPv4 address found by cidr; give one, or another way to find it/,
+    );
+  });
 });

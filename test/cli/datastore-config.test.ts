@@ -84,6 +84,11 @@ spec:
       [{}, {}, /cannot read the configuration file my\.cfg/],
       [{ 'my.cfg': 'kind: Other' }, {}, /my\.cfg: kind is not CalicoAPIConfig/],
       [{ 'my.cfg': 'kind: [' }, {}, /^CommandError: my\.cfg: /],
+      [
+        { 'my.cfg': 'kind: CalicoAPIConfig\nspec: {etcdEndpoint: x}' },
+        {},
+        /my\.cfg: spec\.etcdEndpoint is not a known field; did you mean etcdEndpoints\?/,
+      ],
       [{ 'my.cfg': file }, { DATASTORE_TYPE: 'kubernetes' }, /datastoreType kubernetes is not supported; use etcdv3/],
     ];
     for (const [files, environment, message] of cases) {

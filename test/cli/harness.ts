@@ -59,13 +59,14 @@ export class Cli {
       err: (text) => {
         err += text;
       },
-      readStdin: () => stdin,
+      readStdin: async () => stdin,
       readFile: (path) => this.files.get(path),
       openStore: async ({ etcdEndpoints }) => keptOpen(this.others.get(etcdEndpoints) ?? this.store),
       interrupted: () => this.interruption,
       runEditor: (_editor, file) => this.edit(file),
-      runForeground: async (program, words) => {
-        out += `${[program, ...words].join(' ')}\n`;
+      runForeground: async (program, words, environment) => {
+        const settings = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+        out += `${[...settings, program, ...words].join(' ')}\n`;
         return 0;
       },
       author: this.author,

@@ -105,7 +105,7 @@ No IPv6 peers found.
         assert.match((await cli.run(`node status --run-dir ${directory}`)).out, /\| 10\.0\.0\.2 +\| node-to-node mesh/);
         cli.environment = { TWILL_RUN_DIR: directory };
         assert.equal(JSON.parse((await cli.run('node status -o json')).out).node, 'n1');
-        const diags = await cli.run(`node diags --log-dir ${directory}`);
+        const diags = await cli.run(`node diags --log-dir ${directory}/none --output-dir ${directory}`);
         assert.match(diags.out, /^Diags saved to .*twill-diags-\d+T\d+Z\.tar\.gz\n/);
       } finally {
         server.close();
@@ -122,7 +122,7 @@ describe('twillctl cluster diags', () => {
     await cli.run('apply -f -', node('a'));
     const directory = mkdtempSync(join(tmpdir(), 'twill-diags-'));
     try {
-      const { out, code } = await cli.run(`cluster diags --log-dir ${directory}`);
+      const { out, code } = await cli.run(`cluster diags --skip-temp-dir-cleanup --output-dir ${directory}`);
       assert.equal(code, 0);
       const [, folder = ''] = /^Diags saved to (.*)\.tar\.gz\n/.exec(out) ?? [];
       assert.match(readFileSync(join(folder, 'nodes.yaml'), 'utf8'), /ipv4Address: 10\.0\.0\.1\/24/);
@@ -134,10 +134,53 @@ describe('twillctl cluster diags', () => {
 });
 
 describe('twillctl node run', () => {
+  const dryRun = async (words: string, cli?: Cli): Promise<string> => {
+    const { out, err } = await (cli ?? (await Cli.start())).run(`node run --dryrun ${words}`);
+    assert.equal(err, '');
+    return out.split('\n')[2] ?? '';
+  };
+  const store = 'ETCD_ENDPOINTS=unix:/run/twill/datastore.sock';
+
   it('says calicoctl’s options in twill-node’s words', async () => {
+    assert.equal(
+      await dryRun('--name n1 --ip 192.0.2.1/24 --ip6 autodetect --as 1.10 --no-default-ippools'),
+      `${store} twill-node --node-name n1 --ip 192.0.2.1/24 --ip6 autodetect --as 65546`,
+    );
+    assert.equal(
+      await dryRun(
+        '--ip-autodetection-method=interface=eth.* --ip6-autodetection-method can-reach=fd00::1 --backend none',
+      ),
+      `${store} twill-node --ip-autodetection-method 'interface=eth.*' --ip6-autodetection-method can-reach=fd00::1 --backend none --default-pool`,
+    );
+  });
+
+  it('accepts what concerns containers', async () => {
+    const words =
+      '--init-system --node-image quay.io/calico/node:v3.33.0 --log-dir /var/log/calico --disable-docker-networking';
+    assert.equal(await dryRun(words), `${store} twill-node --default-pool`);
+  });
+
+  it('hands on where the datastore is, but no password on a command line', async () => {
     const cli = await Cli.start();
-    const { out } = await cli.run('node run --name n1 --ip 192.0.2.1/24 --ip6 autodetect --as 64513 --dryrun');
-    assert.equal(out, 'twill-node --node-name n1 --ip 192.0.2.1/24 --as 64513\n');
+    cli.files.set(
+      'twill.cfg',
+      'kind: CalicoAPIConfig\nspec: {etcdEndpoints: "http://a:1", etcdUsername: u, etcdPassword: p}\n',
+    );
+    assert.equal(
+      await dryRun('-c twill.cfg', cli),
+      "ETCD_ENDPOINTS=http://a:1 ETCD_USERNAME=u ETCD_PASSWORD='…' twill-node --default-pool",
+    );
+    cli.environment = { NO_DEFAULT_POOLS: 'true' };
+    assert.equal(await dryRun('', cli), `${store} twill-node`);
+  });
+
+  it('refuses what cannot be meant', async () => {
+    const cli = await Cli.start();
+    const refusal = async (words: string) => (await cli.run(`node run --dryrun ${words}`)).err;
+    assert.equal(await refusal('--ip fd00::1'), '--ip is wrong IP version\n');
+    assert.equal(await refusal('--ip6 here'), '--ip6 here is not an IP address\n');
+    assert.equal(await refusal('--backend gobgp'), "unknown backend 'gobgp'; give bird or none\n");
+    assert.equal(await refusal('--as 0'), '--as 0 is not an AS number\n');
     assert.match((await cli.run('node run')).err, /neither beside twillctl nor in PATH/);
   });
 });

@@ -67,7 +67,7 @@ describe('twillctl create, apply, replace, delete', () => {
       /resource namespace does not match client namespace\. prod != other/,
     );
     assert.match((await cli.run('apply -f missing.yaml')).err, /open missing.yaml: no such file or directory/);
-    assert.match((await cli.run('get ipool')).err, /resource type 'ipool' is not known; did you mean ippool\?/);
+    assert.match((await cli.run('get ipool')).err, /resource type 'ipool' is not supported; did you mean ippool\?/);
     assert.match((await cli.run('apply -f -', '')).err, /No resources specified in file -/);
     assert.equal((await cli.run('apply --skip-empty -f -', '')).out, 'No resources specified\n');
   });
