@@ -6,6 +6,7 @@ import { describe, integer, text } from '../schema/scalars.ts';
 import { labelKey, labelValue } from '../schema/scalars-names.ts';
 import {
   address,
+  dscp,
   macAddress,
   network,
   type Protocol,
@@ -54,25 +55,7 @@ const qosControls = object({
   egressPacketBurst: optional(packets, 'Packets that may exceed egressPacketRate at once.'),
   ingressMaxConnections: optional(integer(1, 4294967295), 'Connections to the workload at one time.'),
   egressMaxConnections: optional(integer(1, 4294967295), 'Connections from the workload at one time.'),
-  dscp: optional(
-    {
-      kind: 'scalar',
-      name: 'DSCP',
-      jsonSchema: { anyOf: [{ type: 'integer' }, { type: 'string' }], 'x-kubernetes-int-or-string': true },
-      read: (value: unknown) => {
-        const checked =
-          typeof value === 'number'
-            ? integer(0, 63).read(value)
-            : text({
-                name: 'DSCP name',
-                pattern: /^[A-Z0-9]{2,4}$/,
-                remedy: 'give 0 to 63, or a name as AF11 or EF',
-              }).read(value);
-        return checked;
-      },
-    } as const,
-    'DSCP mark of packets from the workload: 0 to 63, or a name as AF11 or EF.',
-  ),
+  dscp: optional(dscp, 'DSCP mark of packets from the workload: 0 to 63, or a name as AF11 or EF.'),
 });
 
 export const workloadEndpoint = kind('WorkloadEndpoint', {

@@ -128,7 +128,10 @@ export const portNumber: ScalarType<number> = {
   read: (value) =>
     typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65535
       ? value
-      : new Refused(`${describe(value)} is not a port`, 'give 1 to 65535'),
+      : new Refused(
+          `${describe(value)} is not a port`,
+          typeof value === 'string' && /^\d{1,5}$/.test(value) ? 'remove the quotes' : 'give 1 to 65535',
+        ),
 };
 
 export type Port = number | string;
@@ -232,3 +235,18 @@ export const macAddress: ScalarType<string> = text({
   pattern: /^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/,
   remedy: 'write six octets, as ee:ee:ee:ee:ee:ee',
 });
+
+const dscpNames = /^(DF|EF|LE|VA|CS[0-7]|AF[1-4][1-3])$/;
+
+/** A DSCP mark, by number or by name. */
+export const dscp: ScalarType<number | string> = {
+  kind: 'scalar',
+  name: 'DSCP, 0 to 63 or its name',
+  jsonSchema: { anyOf: [{ type: 'integer' }, { type: 'string' }], 'x-kubernetes-int-or-string': true },
+  read: (value) => {
+    const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+    if (typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= 63) return number;
+    if (typeof value === 'string' && dscpNames.test(value)) return value;
+    return new Refused(`${describe(value)} is not a DSCP`, 'give 0 to 63, or a name as AF11 or EF');
+  },
+};

@@ -21,7 +21,7 @@ export function text(
   } = {},
 ): ScalarType<string> {
   const { name = 'string', pattern, maxLength = Number.POSITIVE_INFINITY, minLength = 0 } = options;
-  const remedy = options.remedy ?? `give ${name}`;
+  const remedy = options.remedy ?? (name === 'string' ? 'give text' : `give a ${name}`);
   return {
     kind: 'scalar',
     name,
@@ -64,8 +64,19 @@ export const boolean: ScalarType<boolean> = {
   kind: 'scalar',
   name: 'boolean',
   jsonSchema: { type: 'boolean' },
-  read: (value) => (typeof value === 'boolean' ? value : notA('true or false', value)),
+  read: (value) => {
+    if (typeof value === 'boolean') return value;
+    const meant = typeof value === 'string' ? booleanWords.get(value.toLowerCase()) : undefined;
+    const remedy = meant === undefined ? 'give true or false' : `write ${meant}, without quotes`;
+    return new Refused(`${describe(value)} is not true or false`, remedy);
+  },
 };
+
+// What people write instead; in YAML 1.1 some of them were booleans.
+const booleanWords: ReadonlyMap<string, boolean> = new Map([
+  ...['true', 'yes', 'on', 'enabled', '1'].map((word) => [word, true] as const),
+  ...['false', 'no', 'off', 'disabled', '0'].map((word) => [word, false] as const),
+]);
 
 /** An integer in a range, ends included. */
 export function integer(
@@ -111,7 +122,10 @@ export function choice<const W extends readonly string[]>(...words: W): ScalarTy
     jsonSchema: { type: 'string', enum: words },
     read: (value) => {
       for (const word of words) if (word === value) return word;
-      const meant = typeof value === 'string' && words.find((word) => word.toLowerCase() === value.toLowerCase());
+      const lower = String(value).toLowerCase();
+      const meant =
+        words.find((word) => word.toLowerCase() === (switchWord(lower) ?? lower)) ??
+        words.find((word) => word.toLowerCase() === lower);
       return new Refused(
         `${describe(value)} is not one of its values`,
         meant ? `write ${meant}` : `give one of ${words.join(', ')}`,
@@ -119,6 +133,42 @@ export function choice<const W extends readonly string[]>(...words: W): ScalarTy
     },
   };
 }
+
+/** Where others have true and false, Calico has Enabled and Disabled. */
+function switchWord(lower: string): string | undefined {
+  const state = booleanWords.get(lower);
+  return state === undefined ? undefined : state ? 'enabled' : 'disabled';
+}
+
+/** One of the given words in any case; stored as it is written here. */
+export function choiceInAnyCase<const W extends readonly string[]>(...words: W): ScalarType<W[number]> {
+  const exact = choice(...words);
+  return {
+    ...exact,
+    jsonSchema: { type: 'string', pattern: `^(${words.map(inAnyCase).join('|')})$` },
+    read: (value) => {
+      const lower = typeof value === 'string' ? value.toLowerCase() : value;
+      for (const word of words) if (word.toLowerCase() === lower) return word;
+      return exact.read(value);
+    },
+  };
+}
+
+/** "Drop" → "[Dd][Rr][Oo][Pp]": JSON schema's regular expressions have no flags. */
+const inAnyCase = (word: string): string =>
+  word.replaceAll(/[a-zA-Z]/g, (letter) => `[${letter.toUpperCase()}${letter.toLowerCase()}]`);
+
+/** A regular expression as Go has them. What only Go knows is put in JavaScript's words, to see whether it can be one. */
+export const regularExpression: ScalarType<string> = checkedText('regular expression', (value) => {
+  const here = value.replaceAll(/\(\?[imsU-]+(:?)\)?/g, (_, colon) => (colon ? '(?:' : '')).replaceAll('(?P<', '(?<');
+  try {
+    new RegExp(here);
+    return undefined;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replace(/^.*: /, '') : String(error);
+    return new Refused(`${describe(value)} is not a regular expression: ${reason}`, 'write it as ^(eth|ens).*');
+  }
+});
 
 /** One of the given integers. */
 export function integerChoice<const N extends readonly number[]>(...numbers: N): ScalarType<N[number]> {
@@ -161,7 +211,12 @@ export function duration(minMs = 0): ScalarType<string> {
     'duration',
     (value) => {
       const ms = parseDurationMs(value);
-      if (ms === undefined) return new Refused(`${describe(value)} is not a duration`, remedy);
+      if (ms === undefined) {
+        return new Refused(
+          `${describe(value)} is not a duration`,
+          /^\d+$/.test(value) ? `write ${value}s, with its unit` : remedy,
+        );
+      }
       if (ms < minMs) return new Refused(`${value} is too short`, `give ${minMs} ms or more`);
       return undefined;
     },

@@ -4,7 +4,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { checkResource, declarationOf, formatFault, type Kind, kinds } from '../../../datastore/model/index.ts';
-import type { Type } from '../../../datastore/model/schema/types.ts';
+import { metadataType } from '../../../datastore/model/kinds/common.ts';
+import { fieldsOf } from '../../../datastore/model/schema/describe.ts';
+import type { Field, Type } from '../../../datastore/model/schema/types.ts';
+import { fieldCases, placed } from './field-cases.ts';
 import { faultCases, validSpecs } from './validation-cases.ts';
 
 const goldenPath = new URL('./golden/faults.txt', import.meta.url);
@@ -16,6 +19,54 @@ function manifest(kind: Kind, spec: unknown, metadata: Readonly<Record<string, u
   return { kind, apiVersion, metadata: { name, ...namespace, ...metadata }, spec };
 }
 
+const allKinds = Object.keys(kinds) as Kind[];
+
+/** Each faulty resource of a kind, with what is shown of it. */
+function faultyManifests(kind: Kind): readonly { readonly shown: string; readonly manifest: unknown }[] {
+  const base = faultCases[kind][0]?.base ?? {};
+  return [
+    ...faultCases[kind].map(({ spec, metadata }) => ({
+      shown: JSON.stringify(metadata ? { metadata, spec } : spec),
+      manifest: manifest(kind, { ...base, ...spec }, metadata),
+    })),
+    ...Object.entries(fieldCases[kind]).map(([path, value]) => {
+      const { metadata, spec = {}, ...others } = placed(path, value);
+      const whole = manifest(kind, { ...base, ...asRecord(spec) }, asRecord(metadata ?? {}));
+      return { shown: `${path} = ${JSON.stringify(value)}`, manifest: { ...asRecord(whole), ...others } };
+    }),
+  ];
+}
+
+const asRecord = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? { ...value } : {};
+
+/** The fields on the way to a path such as "spec.ingress[0].source.nets": the last one is what it names. */
+function fieldAt(kind: Kind, path: string): Field | undefined {
+  let at: Field | undefined;
+  let fields = roots(kind);
+  for (const name of path.replaceAll(/\[[^\]]*\]/g, '').split('.')) {
+    at = fields[name];
+    if (!at) return undefined;
+    fields = fieldsOf(at.type) ?? {};
+  }
+  return at;
+}
+
+/** What is in a resource of the kind. */
+function roots(kind: Kind): Readonly<Record<string, Field>> {
+  const { spec, status } = declarationOf(kind);
+  const field = (type: Type): Field => ({ type, presence: 'optional', doc: '' });
+  return { metadata: field(metadataType), spec: field(spec), ...(status && { status: field(status) }) };
+}
+
+/** Every field below, once, with its path. What kinds share is one field. */
+function collectFields(fields: Readonly<Record<string, Field>>, path: string, found: Map<Field, string>): void {
+  for (const [name, field] of Object.entries(fields)) {
+    if (!found.has(field)) found.set(field, `${path}.${name}`);
+    collectFields(fieldsOf(field.type) ?? {}, `${path}.${name}`, found);
+  }
+}
+
 const nameFor = (kind: Kind): string => (kind === 'WorkloadEndpoint' ? 'node--1-k8s-web-eth0' : 'default');
 
 function faultsOf(value: unknown): readonly string[] {
@@ -24,7 +75,7 @@ function faultsOf(value: unknown): readonly string[] {
 }
 
 describe('validation', () => {
-  for (const kind of Object.keys(kinds) as Kind[]) {
+  for (const kind of allKinds) {
     it(`accepts a full ${kind}, and what it made of it`, () => {
       const value = manifest(kind, validSpecs[kind]);
       const result = checkResource(value);
@@ -36,11 +87,10 @@ describe('validation', () => {
 
   it('names every fault', () => {
     const lines: string[] = [];
-    for (const [kind, cases] of Object.entries(faultCases) as [Kind, (typeof faultCases)[Kind]][]) {
-      for (const { spec, metadata } of cases) {
-        const shown = JSON.stringify(metadata ? { metadata, spec } : spec);
+    for (const kind of allKinds) {
+      for (const { shown, manifest } of faultyManifests(kind)) {
         lines.push(`${kind} ${shown.length > 150 ? `${shown.slice(0, 149)}…` : shown}`);
-        const faults = faultsOf(manifest(kind, { ...baseFor(kind), ...spec }, metadata));
+        const faults = faultsOf(manifest);
         assert.notEqual(faults.length, 0, `${kind} ${shown} has no fault`);
         lines.push(...faults.map((fault) => `  ${fault}`));
       }
@@ -50,9 +100,33 @@ describe('validation', () => {
     assert.equal(text, readFileSync(goldenPath, 'utf8'));
   });
 
+  it('has a case with its message for every field of every kind', () => {
+    const declared = new Map<Field, string>();
+    const met = new Set<Field>();
+    for (const kind of allKinds) {
+      for (const [part, { type }] of Object.entries(roots(kind)))
+        collectFields(fieldsOf(type) ?? {}, part === 'metadata' ? part : `${kind}.${part}`, declared);
+      for (const { manifest } of faultyManifests(kind)) {
+        const result = checkResource(manifest);
+        assert.ok(result.kind === 'invalid');
+        for (const { path } of result.faults) {
+          const field = fieldAt(kind, path);
+          if (field) met.add(field);
+        }
+      }
+    }
+    const without = [...declared].filter(([field]) => field.type.kind !== 'any' && !met.has(field));
+    assert.deepEqual(
+      without.map(([, path]) => path),
+      [],
+      'add a wrong value for each to field-cases.ts',
+    );
+    assert.ok(declared.size > 550, `${declared.size} fields`);
+  });
+
   it('refuses a wrong value of every field of every kind, at its path', () => {
     let fields = 0;
-    for (const kind of Object.keys(kinds) as Kind[]) {
+    for (const kind of allKinds) {
       for (const { path, build } of leaves(declarationOf(kind).spec, 'spec')) {
         const result = checkResource(manifest(kind, build({ wrong: true })));
         assert.ok(result.kind === 'invalid', `${kind} ${path} takes an object`);
@@ -113,5 +187,3 @@ function leaves(type: Type, path: string): readonly Leaf[] {
       );
   }
 }
-
-const baseFor = (kind: Kind): Readonly<Record<string, unknown>> => faultCases[kind][0]?.base ?? {};

@@ -1,8 +1,8 @@
 // Parameters of Calico’s eBPF dataplane; read and kept for its sake.
 
-import { boolean, choice, duration, integer } from '../../schema/scalars.ts';
+import { boolean, choice, choiceInAnyCase, duration, integer } from '../../schema/scalars.ts';
 import { portRange } from '../../schema/scalars-net.ts';
-import { anyText, conntrackTimeouts, networks, parameter, pattern, textMap, texts } from './parameter.ts';
+import { anyText, conntrackTimeouts, interfaceFilters, networks, parameter, pattern, textMap } from './parameter.ts';
 
 export const bpfParameters = {
   // Dataplane: eBPF
@@ -55,7 +55,7 @@ export const bpfParameters = {
   bpfEnabled: parameter('BPFEnabled', boolean, 'false', 'Whether the eBPF dataplane is used; Twill’s is nftables.'),
   bpfEnforceRPF: parameter(
     'BPFEnforceRPF',
-    choice('Disabled', 'Loose', 'Strict'),
+    choiceInAnyCase('Disabled', 'Loose', 'Strict'),
     'Loose',
     'How strictly the reverse path is checked.',
   ),
@@ -68,7 +68,7 @@ export const bpfParameters = {
   bpfExportBufferSizeMB: parameter('BPFExportBufferSizeMB', integer(), '1', 'Size of the buffer for events.'),
   bpfExtToServiceConnmark: parameter(
     'BPFExtToServiceConnmark',
-    integer(),
+    integer(0, 0xffffffff),
     '0',
     'Mark for connections from outside to services.',
   ),
@@ -80,7 +80,7 @@ export const bpfParameters = {
   ),
   bpfForceTrackPacketsFromIfaces: parameter(
     'BPFForceTrackPacketsFromIfaces',
-    texts,
+    interfaceFilters,
     'docker+',
     'Interfaces whose packets go through conntrack.',
   ),
@@ -146,7 +146,7 @@ export const bpfParameters = {
   ),
   bpfMapSizeConntrackScaling: parameter(
     'BPFMapSizeConntrackScaling',
-    choice('Disabled', 'DoubleIfFull'),
+    choiceInAnyCase('Disabled', 'DoubleIfFull'),
     'DoubleIfFull',
     'Whether the conntrack map grows when it is full.',
   ),

@@ -1,16 +1,19 @@
 // Parameters of the dataplane: interfaces, routes, NAT, rules.
 
-import { boolean, choice, duration, integer } from '../../schema/scalars.ts';
-import { address, portRange } from '../../schema/scalars-net.ts';
+import { boolean, choice, choiceInAnyCase, duration, integer } from '../../schema/scalars.ts';
+import { address, dscp, portRange } from '../../schema/scalars-net.ts';
 import {
   anyText,
+  interfaceFilter,
+  interfaceList,
+  interfacePrefixes,
   markMask,
   networks,
   parameter,
   pattern,
   portRanges,
   protoPorts,
-  tableRange,
+  smallTableRange,
   tableRanges,
 } from './parameter.ts';
 
@@ -31,7 +34,7 @@ export const dataplaneParameters = {
   cgroupV2Path: parameter('CgroupV2Path', anyText, '', 'Where the cgroup v2 file system is mounted.'),
   chainInsertMode: parameter(
     'ChainInsertMode',
-    choice('Append', 'Insert'),
+    choiceInAnyCase('Append', 'Insert'),
     'insert',
     'Whether rules come before others in a shared chain, or after them.',
   ),
@@ -139,13 +142,13 @@ export const dataplaneParameters = {
   ),
   interfaceExclude: parameter(
     'InterfaceExclude',
-    pattern,
+    interfaceList,
     'kube-ipvs0',
     'Interfaces to leave alone, as names or /regular expressions/, separated by commas.',
   ),
   interfacePrefix: parameter(
     'InterfacePrefix',
-    anyText,
+    interfacePrefixes,
     'cali',
     'What names of workload interfaces begin with; several separated by commas.',
   ),
@@ -162,7 +165,7 @@ export const dataplaneParameters = {
     'Disabled',
     'Whether to work together with Istio’s ambient mode.',
   ),
-  istioDSCPMark: parameter('IstioDSCPMark', integer(0, 63), '23', 'DSCP that marks traffic of Istio’s ambient mode.'),
+  istioDSCPMark: parameter('IstioDSCPMark', dscp, '23', 'DSCP that marks traffic of Istio’s ambient mode.'),
   liveMigrationRouteConvergenceTime: parameter(
     'LiveMigrationRouteConvergenceTime',
     duration(),
@@ -261,7 +264,7 @@ export const dataplaneParameters = {
     'Where routes come from: blocks of IPAM, or addresses of workloads.',
   ),
   routeSyncDisabled: parameter('RouteSyncDisabled', boolean, 'false', 'Whether routes are left alone altogether.'),
-  routeTableRange: parameter('RouteTableRange', tableRange, '', 'Routing tables that may be used.'),
+  routeTableRange: parameter('RouteTableRange', smallTableRange, '', 'Routing tables that may be used.'),
   routeTableRanges: parameter(
     'RouteTableRanges',
     tableRanges,
@@ -333,7 +336,7 @@ export const dataplaneParameters = {
   iptablesMarkMask: parameter('IptablesMarkMask', markMask, '0xffff0000', 'Bits of the packet mark that may be used.'),
   iptablesNATOutgoingInterfaceFilter: parameter(
     'IptablesNATOutgoingInterfaceFilter',
-    anyText,
+    interfaceFilter,
     '',
     'Interface that outgoing NAT is limited to; all when empty.',
   ),

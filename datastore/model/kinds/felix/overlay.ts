@@ -1,7 +1,8 @@
 // Parameters of overlays: VXLAN, IP-in-IP, WireGuard.
 
 import { boolean, duration, integer } from '../../schema/scalars.ts';
-import { anyText, parameter } from './parameter.ts';
+import { interfaceName } from '../common.ts';
+import { parameter } from './parameter.ts';
 
 export const overlayParameters = {
   // Overlay: VXLAN overlay
@@ -31,20 +32,20 @@ export const overlayParameters = {
   ),
   wireguardInterfaceName: parameter(
     'WireguardInterfaceName',
-    anyText,
+    interfaceName,
     'wireguard.cali',
     'Name of the WireGuard device.',
   ),
   wireguardInterfaceNameV6: parameter(
     'WireguardInterfaceNameV6',
-    anyText,
+    interfaceName,
     'wg-v6.cali',
     'Name of the IPv6 WireGuard device.',
   ),
-  wireguardListeningPort: parameter('WireguardListeningPort', integer(0, 65535), '51820', 'UDP port of WireGuard.'),
+  wireguardListeningPort: parameter('WireguardListeningPort', integer(1, 65535), '51820', 'UDP port of WireGuard.'),
   wireguardListeningPortV6: parameter(
     'WireguardListeningPortV6',
-    integer(0, 65535),
+    integer(1, 65535),
     '51821',
     'UDP port of IPv6 WireGuard.',
   ),
@@ -58,7 +59,7 @@ export const overlayParameters = {
   ),
   wireguardRoutingRulePriority: parameter(
     'WireguardRoutingRulePriority',
-    integer(),
+    integer(1, 32765),
     '99',
     'Priority of WireGuard’s routing rule.',
   ),

@@ -1,19 +1,19 @@
 // Parameters of Felix as a process: logs, metrics, health, flow logs, reports.
 
 import { boolean, choice, duration, integer } from '../../schema/scalars.ts';
-import { anyText, healthTimeouts, parameter, pattern } from './parameter.ts';
+import { anyText, gates, healthTimeouts, listenHost, logRate, overrides, parameter, pattern } from './parameter.ts';
 
 export const processParameters = {
   // Process: Feature detection/overrides
   featureDetectOverride: parameter(
     'FeatureDetectOverride',
-    anyText,
+    overrides,
     '',
     'Capabilities of kernel and tools to assume or to deny, as name=true separated by commas.',
   ),
   featureGates: parameter(
     'FeatureGates',
-    anyText,
+    gates,
     '',
     'Experimental features to switch on, as name=value separated by commas.',
   ),
@@ -37,13 +37,13 @@ export const processParameters = {
   // Process: Logging
   logActionRateLimit: parameter(
     'LogActionRateLimit',
-    anyText,
+    logRate,
     '',
     'How often rules with action Log may log, as 10/second.',
   ),
   logActionRateLimitBurst: parameter(
     'LogActionRateLimitBurst',
-    integer(),
+    integer(0),
     '5',
     'Packets that may exceed logActionRateLimit at once.',
   ),
@@ -97,7 +97,7 @@ export const processParameters = {
   prometheusMetricsEnabled: parameter('PrometheusMetricsEnabled', boolean, 'false', 'Whether metrics are served.'),
   prometheusMetricsHost: parameter(
     'PrometheusMetricsHost',
-    anyText,
+    listenHost,
     '',
     'Address that the metrics endpoint listens on; all when empty.',
   ),
