@@ -33,6 +33,8 @@ export function checkOpen(config: SessionConfig, open: OpenMessage): OpenRefusal
     notification: notification(ErrorCode.openMessage, subcode, data),
     problem,
   });
+  // RFC 7607 §2.
+  if (open.asn === 0) return refuse(OpenSubcode.badPeerAs, 'the peer says AS 0');
   if (config.peerAsn !== undefined && open.asn !== config.peerAsn) {
     return refuse(OpenSubcode.badPeerAs, `the peer says AS ${open.asn}, AS ${config.peerAsn} is configured`);
   }
@@ -102,7 +104,8 @@ function find<K extends Capability['kind']>(
   list: readonly Capability[],
   kind: K,
 ): Extract<Capability, { readonly kind: K }> | undefined {
-  return list.find((one): one is Extract<Capability, { readonly kind: K }> => one.kind === kind);
+  // RFC 4724 §3: of several, all but the last are ignored; nobody sends other capabilities more than once.
+  return list.findLast((one): one is Extract<Capability, { readonly kind: K }> => one.kind === kind);
 }
 
 /** RFC 4760 §8; an OPEN without the capability means IPv4 unicast. */

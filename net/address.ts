@@ -72,6 +72,9 @@ function parseGroups(text: string, endsAddress: boolean): number[] | undefined {
   return groups;
 }
 
+/** fe80::/10: means something on one link only. */
+export const isLinkLocal = (address: Address): boolean => typeof address === 'bigint' && address >> 118n === 0x3fan;
+
 export function formatAddress(address: Address): string {
   return typeof address === 'number' ? formatIpv4(address) : formatIpv6(address);
 }

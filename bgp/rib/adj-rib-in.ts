@@ -3,18 +3,21 @@
 // The usual UPDATE, IPv4 prefixes behind attributes that this peer has sent before in the same bytes, costs a hash of the
 // attributes and a table lookup per prefix. Everything else is judged first (AttributeScan) and brought into canonical form.
 
+import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { AddressFamily } from '../settings.ts';
-import { AttributeScan, type Finding } from '../wire/attribute-scan.ts';
+import { AttributeScan, describeFindings, type Finding } from '../wire/attribute-scan.ts';
 import { AttributeCode, MP_REACH_NEXT_HOP, type WireContext } from '../wire/attributes.ts';
 import { readUint16, readUint32 } from '../wire/bytes.ts';
 import { fromWireFamily, type NotificationMessage } from '../wire/message.ts';
 import { isWellFormedNlri } from '../wire/nlri.ts';
+import { isSurelyUnicast, isUnicast } from '../wire/unicast.ts';
 import { invalidNetworkField, malformedAttributeList } from '../wire/update.ts';
-import type { AttributeStore } from './attribute-store.ts';
+import { type AttributeStore, MAX_SET_BYTES } from './attribute-store.ts';
 import { canonicalize } from './canonical.ts';
 import type { FamilyRib } from './family-rib.ts';
 import type { Filtering } from './filtering.ts';
 import type { RouteFilter } from './policy.ts';
+import type { PrefixTable } from './prefixes.ts';
 import type { Source } from './source.ts';
 
 export interface AdjRibInOptions {
@@ -27,7 +30,18 @@ export interface AdjRibInOptions {
   /** RFC 8950: IPv6 next hops for IPv4 routes were negotiated. */
   readonly extendedNextHop: boolean;
   readonly onEndOfRib: (family: AddressFamily) => void;
+  /** Something was wrong with an UPDATE's body, at bytes[from..to). */
+  readonly onFindings?: (findings: readonly Finding[], bytes: Uint8Array, from: number, to: number) => void;
 }
+
+/** What RFC 7606 made of a prefix's last announcement, in words. */
+export interface Malformation {
+  readonly treatedAsWithdraw: boolean;
+  readonly text: string;
+}
+
+/** So many prefixes are remembered, the newest ones. */
+const REMEMBERED_MALFORMATIONS = 256;
 
 /** Counts for status, since the session began. */
 export interface InCounters {
@@ -53,6 +67,8 @@ export class AdjRibIn {
   };
   /** What was last wrong with an UPDATE, for people. */
   lastFindings: readonly Finding[] = [];
+  /** By prefix, in text. */
+  readonly #malformations = new Map<string, Malformation>();
   readonly #store: AttributeStore;
   readonly #filtering: Filtering;
   #options: AdjRibInOptions;
@@ -72,6 +88,11 @@ export class AdjRibIn {
     return this.#options.filter;
   }
 
+  /** What was wrong with the UPDATE that spoke of this prefix last; undefined when nothing was. */
+  malformationOf(prefix: Prefix): Malformation | undefined {
+    return this.#malformations.get(formatPrefix(prefix));
+  }
+
   /** Another filter: what is there already is judged anew from what was received. */
   setFilter(filter: RouteFilter): void {
     this.#options = { ...this.#options, filter };
@@ -80,8 +101,9 @@ export class AdjRibIn {
       paths.forEachOf(this.source, (path) => {
         const received = paths.receivedOf(path);
         const prefix = paths.prefixes[path] ?? 0;
-        const attributes = this.#filtering.apply(filter, received, rib.prefixes, prefix);
-        rib.set(prefix, this.source, paths.identifiers?.[path] ?? 0, attributes, received);
+        const isWanted = isUnicast(rib.prefixes.prefixOf(prefix));
+        const attributes = isWanted ? this.#filtering.apply(filter, received, rib.prefixes, prefix) : 0;
+        rib.change(path, attributes, received);
       });
     }
   }
@@ -89,6 +111,7 @@ export class AdjRibIn {
   /** Takes the body of an UPDATE at bytes[from..to); a NOTIFICATION when the session must end. */
   receive(bytes: Uint8Array, from: number, to: number): NotificationMessage | undefined {
     this.counters.updates++;
+    this.#scan.forget();
     const withdrawnTo = from + 2 + readUint16(bytes, from);
     if (withdrawnTo + 2 > to) return malformedAttributeList;
     const attributesFrom = withdrawnTo + 2;
@@ -105,7 +128,9 @@ export class AdjRibIn {
     const rib = this.#options.ribs.get('ipv4-unicast');
     if (rib && withdrawnTo > from + 2) this.#withdraw(rib, bytes, from + 2, withdrawnTo, addPathIpv4);
     if (attributesTo === attributesFrom && attributesTo === to) return undefined;
-    return this.#attributes(bytes, attributesFrom, attributesTo, to, rib);
+    const refused = this.#attributes(bytes, attributesFrom, attributesTo, to, rib);
+    if (this.#scan.findings.length > 0) this.#note(bytes, from, to);
+    return refused;
   }
 
   #attributes(
@@ -126,7 +151,6 @@ export class AdjRibIn {
     }
     const scan = this.#scan;
     scan.scan(bytes, from, to, context, hasNlri);
-    if (scan.findings.length > 0) this.#note(scan);
     if (scan.reset) return scan.reset;
     if (this.#isEndOfRib(bytes, scan, hasNlri)) return undefined;
     this.#unreach(bytes, scan);
@@ -135,31 +159,50 @@ export class AdjRibIn {
     return undefined;
   }
 
-  #note(scan: AttributeScan): void {
-    this.lastFindings = scan.findings;
-    if (scan.treatAsWithdraw) this.counters.treatedAsWithdraw++;
+  #note(bytes: Uint8Array, from: number, to: number): void {
+    const { findings, treatAsWithdraw } = this.#scan;
+    this.lastFindings = findings;
+    if (treatAsWithdraw) this.counters.treatedAsWithdraw++;
     else this.counters.attributesDiscarded++;
+    this.#options.onFindings?.(findings, bytes, from, to);
+  }
+
+  /** Remembers, for people, what came of a prefix whose UPDATE was malformed; forgets it when it was not. */
+  #remember(prefixes: PrefixTable, prefix: number): void {
+    const { findings, treatAsWithdraw } = this.#scan;
+    if (findings.length === 0 && this.#malformations.size === 0) return;
+    const key = formatPrefix(prefixes.prefixOf(prefix));
+    this.#malformations.delete(key);
+    if (findings.length === 0) return;
+    this.#malformations.set(key, { treatedAsWithdraw: treatAsWithdraw, text: describeFindings(findings) });
+    if (this.#malformations.size <= REMEMBERED_MALFORMATIONS) return;
+    const [oldest] = this.#malformations.keys();
+    if (oldest !== undefined) this.#malformations.delete(oldest);
   }
 
   /** Routes of the NLRI field, whose attributes are at bytes[attributesFrom..from). */
   #plainRoutes(rib: FamilyRib, bytes: Uint8Array, attributesFrom: number, from: number, to: number): void {
     const { source, about, context } = this.#options;
     const scan = this.#scan;
-    if (scan.treatAsWithdraw) {
-      this.#withdraw(rib, bytes, from, to, context.addPathIpv4);
-      return;
-    }
     // Mostly the bytes are canonical as they came.
-    const attributes = isCanonical(scan, context)
-      ? this.#store.intern(source, about, bytes, attributesFrom, from)
-      : this.#intern(bytes, false, context.fourOctetAs);
-    this.#announce(rib, attributes, bytes, from, to, context.addPathIpv4);
+    const attributes = scan.treatAsWithdraw
+      ? 0
+      : isCanonical(scan, context)
+        ? this.#store.intern(source, about, bytes, attributesFrom, from)
+        : this.#intern(bytes, false, context.fourOctetAs);
+    if (attributes === 0) this.#withdraw(rib, bytes, from, to, context.addPathIpv4, true);
+    else this.#announce(rib, attributes, bytes, from, to, context.addPathIpv4);
   }
 
+  /** 0 when nobody can keep such a set: the routes count as withdrawn. */
   #intern(bytes: Uint8Array, mp: boolean, fourOctetAs: boolean): number {
     const { source, about } = this.#options;
     const canonical = canonicalize(bytes, this.#scan, mp, fourOctetAs);
-    return this.#store.intern(source, about, canonical.bytes, 0, canonical.length);
+    if (canonical.length <= MAX_SET_BYTES) {
+      return this.#store.intern(source, about, canonical.bytes, 0, canonical.length, mp ? 'received-mp' : 'received');
+    }
+    this.#scan.refuse(AttributeCode.asPath, 'longer than 65535 octets with 4-octet AS numbers');
+    return 0;
   }
 
   #reach(bytes: Uint8Array, scan: AttributeScan): void {
@@ -174,13 +217,13 @@ export class AdjRibIn {
     const addPath = family === 'ipv4-unicast' ? context.addPathIpv4 : context.addPathIpv6;
     const nextHopLength = bytes[start + 3] ?? 0;
     const nlri = start + MP_REACH_NEXT_HOP + nextHopLength + 1;
-    const refused = family === 'ipv4-unicast' && nextHopLength !== 4 && !extendedNextHop;
-    if (scan.treatAsWithdraw || refused) {
-      this.#withdraw(rib, bytes, nlri, end, addPath);
-    } else if (nlri < end) {
-      const attributes = this.#intern(bytes, true, context.fourOctetAs);
-      this.#announce(rib, attributes, bytes, nlri, end, addPath);
+    if (family === 'ipv4-unicast' && nextHopLength !== 4 && !extendedNextHop) {
+      scan.refuse(AttributeCode.mpReach, 'an IPv6 next hop of IPv4 routes, which was not negotiated');
     }
+    if (nlri === end) return;
+    const attributes = scan.treatAsWithdraw ? 0 : this.#intern(bytes, true, context.fourOctetAs);
+    if (attributes === 0) this.#withdraw(rib, bytes, nlri, end, addPath, true);
+    else this.#announce(rib, attributes, bytes, nlri, end, addPath);
   }
 
   #unreach(bytes: Uint8Array, scan: AttributeScan): void {
@@ -213,6 +256,7 @@ export class AdjRibIn {
   #announce(rib: FamilyRib, received: number, bytes: Uint8Array, from: number, to: number, addPath: boolean): void {
     const { source, filter } = this.#options;
     const { prefixes } = rib;
+    const remembers = this.#scan.findings.length > 0 || this.#malformations.size > 0;
     let count = 0;
     for (let at = from; at < to; count++) {
       let identifier = 0;
@@ -221,14 +265,18 @@ export class AdjRibIn {
         at += 4;
       }
       const prefix = prefixes.intern(bytes, at);
-      const attributes = filter.acceptsAll ? received : this.#filtering.apply(filter, received, prefixes, prefix);
+      let attributes = received;
+      if (!isSurelyUnicast(bytes, at, prefixes.family) && !isUnicast(prefixes.prefixOf(prefix))) attributes = 0;
+      else if (!filter.acceptsAll) attributes = this.#filtering.apply(filter, received, prefixes, prefix);
       rib.set(prefix, source, identifier, attributes, received);
+      if (remembers) this.#remember(prefixes, prefix);
       at += 1 + (((bytes[at] ?? 0) + 7) >> 3);
     }
     this.counters.announced += count;
   }
 
-  #withdraw(rib: FamilyRib, bytes: Uint8Array, from: number, to: number, addPath: boolean): void {
+  /** @param isAnnounced the peer meant to announce these prefixes, RFC 7606. */
+  #withdraw(rib: FamilyRib, bytes: Uint8Array, from: number, to: number, addPath: boolean, isAnnounced = false): void {
     const { source } = this.#options;
     const { prefixes } = rib;
     for (let at = from; at < to; ) {
@@ -237,8 +285,13 @@ export class AdjRibIn {
         identifier = readUint32(bytes, at);
         at += 4;
       }
-      const prefix = prefixes.find(bytes, at);
-      if (prefix !== 0) rib.remove(prefix, source, identifier);
+      // Who asks for the reason asks by prefix, so a few that nobody has are kept.
+      const isKept = isAnnounced && this.#malformations.size < REMEMBERED_MALFORMATIONS;
+      const prefix = isKept ? prefixes.intern(bytes, at) : prefixes.find(bytes, at);
+      if (prefix !== 0) {
+        rib.remove(prefix, source, identifier);
+        if (isAnnounced || this.#malformations.size > 0) this.#remember(prefixes, prefix);
+      }
       this.counters.withdrawn++;
       at += 1 + (((bytes[at] ?? 0) + 7) >> 3);
     }

@@ -137,7 +137,7 @@ export class AllPathsGroup extends UpdateGroup {
 
   protected remember(behind: Set<number>): void {
     for (let i = 0; i < this.#entryPrefixes.length; i++) {
-      behind.add((this.#entryPrefixes.ids[i] ?? 0) * IDENTIFIER_RANGE + (this.#entryPaths.ids[i] ?? 0));
+      behind.add(this.routeNumber(this.#entryPrefixes.ids[i] ?? 0, this.#entryPaths.ids[i] ?? 0));
     }
   }
 
@@ -175,18 +175,23 @@ export class AllPathsGroup extends UpdateGroup {
     return sets;
   }
 
-  routesTo(source: number): Set<number> {
+  protected routesTo(source: number): Set<number> {
     const routes = new Set<number>();
     for (let path = 1; path < this.#sets.length; path++) {
       const set = this.#sets[path] ?? 0;
       if (set === 0 || this.exporter.sourceOf(set) === source) continue;
-      routes.add((this.#announcedFor[path] ?? 0) * IDENTIFIER_RANGE + path);
+      routes.add(this.routeNumber(this.#announcedFor[path] ?? 0, path));
     }
     return routes;
   }
 
-  protected isAnnounced(route: number): boolean {
-    return this.#announced(Math.floor(route / IDENTIFIER_RANGE), route % IDENTIFIER_RANGE) !== 0;
+  protected isAnnouncedTo(source: number, route: number): boolean {
+    const set = this.#announced(Math.floor(route / IDENTIFIER_RANGE), route % IDENTIFIER_RANGE);
+    return set !== 0 && this.exporter.sourceOf(set) !== source;
+  }
+
+  protected routeNumber(prefix: number, identifier: number): number {
+    return prefix * IDENTIFIER_RANGE + identifier;
   }
 
   protected markAnnounced(inUse: Uint8Array): void {

@@ -3,7 +3,8 @@
 //
 // A set is kept as its bytes in canonical form (4-octet AS numbers, malformed and meaningless attributes left out, an
 // MP_REACH_NLRI cut after its next hop) in one arena, and as columns holding what the decision process compares. The
-// source is part of the identity: an attribute set id tells which peer its routes came from.
+// source is part of the identity: an attribute set id tells which peer its routes came from. So is how the set came to be:
+// what a peer may say in the NLRI field is not what it may say in MP_REACH_NLRI, and what a filter made is no loop.
 //
 // Nothing counts references. When enough sets have come since the last time, sweep() asks the RIB which ids are in use
 // and frees the others, compacting the arena.
@@ -60,6 +61,16 @@ export interface Identity {
   readonly clusterId: number;
 }
 
+/** How a set came to be: with routes of the NLRI field, with those of MP_REACH_NLRI, or made of another set. */
+export type Making = 'received' | 'received-mp' | { readonly ofRefusal: number };
+const RECEIVED = 0;
+
+const makingNumber = (making: Making): number =>
+  making === 'received' ? RECEIVED : making === 'received-mp' ? 1 : 2 + making.ofRefusal;
+
+/** Longest set that can be stored: no attributes are longer, but some grow when their AS numbers do. */
+export const MAX_SET_BYTES = 65535;
+
 const CHUNK_BITS = 20;
 const CHUNK_BYTES = 1 << CHUNK_BITS;
 const FIRST_ROWS = 1024;
@@ -77,6 +88,7 @@ export class AttributeStore {
   /** Chunk number and offset in one word; 4 GiB in all. */
   #places: Uint32Array = new Uint32Array(FIRST_ROWS);
   #lengths: Uint16Array = new Uint16Array(FIRST_ROWS);
+  #makings: Uint8Array = new Uint8Array(FIRST_ROWS);
   readonly #free: number[] = [];
   #addedSinceSweep = 0;
   /** What find() was last asked for, and its hash. */
@@ -107,7 +119,10 @@ export class AttributeStore {
     this.#isOwnAddress = isOwnAddress;
   }
 
-  /** The id of exactly these canonical bytes from this source, or 0. The bytes must not change before intern(). */
+  /**
+   * The id of exactly these canonical bytes from this source, with routes of the NLRI field, or 0. The bytes must not
+   * change before intern().
+   */
   find(source: number, bytes: Uint8Array, from: number, to: number): number {
     const hash = hashBytes(source, bytes, from, to);
     this.#lastBytes = bytes;
@@ -115,24 +130,28 @@ export class AttributeStore {
     this.#lastTo = to;
     this.#lastSource = source;
     this.#lastHash = hash;
-    return this.#slots[this.#seek(source, bytes, from, to, hash)] ?? 0;
+    return this.#slots[this.#seek(source, bytes, from, to, hash, RECEIVED)] ?? 0;
   }
 
-  intern(source: number, about: Source, bytes: Uint8Array, from: number, to: number): number {
+  /** At most MAX_SET_BYTES. */
+  intern(source: number, about: Source, bytes: Uint8Array, from: number, to: number, how: Making = 'received'): number {
+    const making = makingNumber(how);
     // A find() of the same bytes usually came just before.
     const isSame =
       this.#lastBytes === bytes && this.#lastFrom === from && this.#lastTo === to && this.#lastSource === source;
     const hash = isSame ? this.#lastHash : hashBytes(source, bytes, from, to);
     this.#lastBytes = undefined;
-    const slot = this.#seek(source, bytes, from, to, hash);
+    const slot = this.#seek(source, bytes, from, to, hash, making);
     const found = this.#slots[slot] ?? 0;
     if (found !== 0) return found;
     const id = this.#free.pop() ?? this.end++;
     this.#growRows(id + 1);
     this.#hashes[id] = hash;
     this.#store(id, bytes, from, to);
+    this.#makings[id] = making;
     this.source[id] = source;
     this.#describe(id, about);
+    if (typeof how === 'object') this.refusal[id] = how.ofRefusal;
     this.size++;
     this.#addedSinceSweep++;
     this.#slots[slot] = id;
@@ -193,14 +212,15 @@ export class AttributeStore {
     return false;
   }
 
-  #seek(source: number, bytes: Uint8Array, from: number, to: number, hash: number): number {
+  #seek(source: number, bytes: Uint8Array, from: number, to: number, hash: number, making: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     let slot = hash & mask;
     for (;;) {
       const id = slots[slot] ?? 0;
       if (id === 0) return slot;
-      if (this.#hashes[id] === hash && this.source[id] === source && this.#equals(id, bytes, from, to)) return slot;
+      const isSame = this.#hashes[id] === hash && this.source[id] === source && this.#makings[id] === making;
+      if (isSame && this.#equals(id, bytes, from, to)) return slot;
       slot = (slot + 1) & mask;
     }
   }
@@ -246,6 +266,7 @@ export class AttributeStore {
     this.#hashes = grow32(this.#hashes, count);
     this.#places = grow32(this.#places, count);
     this.#lengths = grow16(this.#lengths, count);
+    this.#makings = grow8(this.#makings, count);
     this.source = grow32(this.source, count);
     this.localPref = grow32(this.localPref, count);
     this.med = grow32(this.med, count);

@@ -105,7 +105,7 @@ export class BestPathGroup extends UpdateGroup {
     return attributes === 0 || this.exporter.sourceOf(attributes) === source ? [] : [attributes];
   }
 
-  routesTo(source: number): Set<number> {
+  protected routesTo(source: number): Set<number> {
     const routes = new Set<number>();
     for (let prefix = 1; prefix < this.#adjOut.length; prefix++) {
       if (this.announcedOf(prefix, source).length > 0) routes.add(prefix);
@@ -113,8 +113,12 @@ export class BestPathGroup extends UpdateGroup {
     return routes;
   }
 
-  protected isAnnounced(route: number): boolean {
-    return this.hasAnnounced(route);
+  protected isAnnouncedTo(source: number, route: number): boolean {
+    return this.announcedOf(route, source).length > 0;
+  }
+
+  protected routeNumber(prefix: number): number {
+    return prefix;
   }
 
   protected markAnnounced(inUse: Uint8Array): void {

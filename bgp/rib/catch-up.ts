@@ -81,6 +81,12 @@ export class CatchUp {
     return set;
   }
 
+  /** Calls back for the routes whose turn has not come. */
+  forEachLeft(callback: (prefix: number, identifier: number) => void): void {
+    for (let i = this.#at; i < this.#prefixes.length; i++)
+      callback(this.#prefixes[i] ?? 0, this.#identifiers?.[i] ?? 0);
+  }
+
   mark(inUse: Uint8Array): void {
     for (let i = this.#at; i < this.#sets.length; i++) inUse[this.#sets[i] ?? 0] = 1;
   }

@@ -1,8 +1,9 @@
 // Choosing the best path: RFC 4271 §9.1.2, with the steps of RFC 4456 §9. By elimination: each step keeps the best of
 // those that are left, and whoever it removes has its reason.
 //
-//   eligible → LOCAL_PREF → own routes → AS_PATH length → ORIGIN → MED (within one neighbor AS) → eBGP over iBGP
-//            → cost of the next hop → (age, RFC 5004) → router id → CLUSTER_LIST length → peer address → path identifier
+//   eligible → own routes → not long-lived stale → LOCAL_PREF → AS_PATH length → ORIGIN → MED (within one neighbor AS)
+//            → eBGP over iBGP → cost of the next hop → (age, RFC 5004) → router id → CLUSTER_LIST length → peer address
+//            → path identifier
 //
 // choose() runs for every changed prefix and so works on columns; most prefixes are decided by their number of paths or
 // by the first columns. explain() runs the same steps and keeps the reasons.
@@ -12,7 +13,7 @@ import type { BestPathSettings } from '../settings.ts';
 import { type AttributeStore, refusals, Trait } from './attribute-store.ts';
 import { IdList } from './columns.ts';
 import type { Paths } from './paths.ts';
-import type { Sources } from './source.ts';
+import { LOCAL, type Sources } from './source.ts';
 
 /** Everything that the decision looks at. */
 export interface DecisionInput {
@@ -54,6 +55,23 @@ function least(value: (path: number, input: DecisionInput) => number): Step['kee
 const attributesOf = (path: number, { paths }: DecisionInput): number => paths.attributes[path] ?? 0;
 const sourceOf = (path: number, input: DecisionInput) => input.sources.get(input.paths.sourceOf(path));
 
+const isLongLivedStale = (path: number, { store, paths }: DecisionInput): boolean =>
+  ((store.traits[paths.attributes[path] ?? 0] ?? 0) & Trait.longLivedStale) !== 0;
+
+/**
+ * What comes before the length of the AS_PATH, as one number, the higher the better. Own routes first: what a peer says of
+ * a prefix that this node itself has is never better. Then RFC 9494 §4.3: long-lived stale is least preferred, whatever
+ * the LOCAL_PREF.
+ */
+function degreeOfPreference(path: number, input: DecisionInput): number {
+  if (input.paths.sourceOf(path) === LOCAL) return 2 * LOCAL_PREFS;
+  const localPref = input.store.localPref[attributesOf(path, input)] ?? 0;
+  return isLongLivedStale(path, input) ? localPref : LOCAL_PREFS + localPref;
+}
+
+/** LOCAL_PREF is below this. */
+const LOCAL_PREFS = 2 ** 32;
+
 const pathLength = (path: number, input: DecisionInput): number =>
   (input.store.pathRank[attributesOf(path, input)] ?? 0) >>> 2;
 
@@ -62,17 +80,13 @@ const keepOldest = least((path, { paths }) => paths.arrivals?.[path] ?? 0);
 
 export const steps: readonly Step[] = [
   {
-    reason: 'lower LOCAL_PREF',
-    keep: least((path, input) => -(input.store.localPref[attributesOf(path, input)] ?? 0)),
-  },
-  {
     reason: 'learned from a peer, and there is an own route',
     keep: least((path, input) => (sourceOf(path, input).local ? 0 : 1)),
   },
+  { reason: 'long-lived stale', keep: least((path, input) => (isLongLivedStale(path, input) ? 1 : 0)) },
   {
-    // RFC 9494 §4.2: least preferred of all.
-    reason: 'long-lived stale',
-    keep: least((path, input) => (input.store.traits[attributesOf(path, input)] ?? 0) & Trait.longLivedStale),
+    reason: 'lower LOCAL_PREF',
+    keep: least((path, input) => -(input.store.localPref[attributesOf(path, input)] ?? 0)),
   },
   {
     reason: 'longer AS_PATH',
@@ -167,7 +181,8 @@ function keepLowestAddress(candidates: IdList, input: DecisionInput): void {
 /** Why a path may not be chosen at all; undefined when it may. */
 export function refusalOf(path: number, input: DecisionInput): string | undefined {
   const attributes = attributesOf(path, input);
-  if (attributes === 0) return 'refused by the import filter';
+  // The report knows which rule it was.
+  if (attributes === 0) return 'refused on import';
   const refusal = refusals[input.store.refusal[attributes] ?? 0];
   if (refusal !== undefined) return refusal;
   return isUsable(attributes, input.store) ? undefined : 'next hop is unreachable';
@@ -181,6 +196,8 @@ export function isUsable(attributes: number, store: AttributeStore): boolean {
 }
 
 const candidates = new IdList();
+/** The first steps, which degreeOfPreference() takes at once. */
+const STEPS_IN_DEGREE = 3;
 
 /** The best path of the prefix; 0 when there is none. */
 export function choose(prefix: number, input: DecisionInput): number {
@@ -189,22 +206,21 @@ export function choose(prefix: number, input: DecisionInput): number {
   if (first === 0) return 0;
   if (paths.next[first] === 0) return isUsable(paths.attributes[first] ?? 0, store) ? first : 0;
   if (!collectLeading(first, input)) return 0;
-  for (let i = 1; candidates.length > 1 && i < steps.length; i++) steps[i]?.keep(candidates, input);
+  for (let i = STEPS_IN_DEGREE; candidates.length > 1 && i < steps.length; i++) steps[i]?.keep(candidates, input);
   return candidates.ids[0] ?? 0;
 }
 
-/** Fills `candidates` with the usable paths of the highest LOCAL_PREF; false when there are none. */
+/** Fills `candidates` with the usable paths of the highest degree of preference; false when there are none. */
 function collectLeading(first: number, input: DecisionInput): boolean {
   const { paths, store } = input;
   candidates.length = 0;
   let best = -1;
   for (let path = first; path !== 0; path = paths.next[path] ?? 0) {
-    const attributes = paths.attributes[path] ?? 0;
-    if (!isUsable(attributes, store)) continue;
-    const localPref = store.localPref[attributes] ?? 0;
-    if (localPref < best) continue;
-    if (localPref > best) {
-      best = localPref;
+    if (!isUsable(paths.attributes[path] ?? 0, store)) continue;
+    const degree = degreeOfPreference(path, input);
+    if (degree < best) continue;
+    if (degree > best) {
+      best = degree;
       candidates.length = 0;
     }
     candidates.push(path);

@@ -146,7 +146,7 @@ export class ExportAttributes {
         break;
       case AttributeCode.communities:
         if (treatment.draining && treatment.external) {
-          this.#addWithWord(flags, code, bytes, start, end, GRACEFUL_SHUTDOWN, false);
+          this.#addWithWord(flagsWhenPassedOn(code, flags), code, bytes, start, end, GRACEFUL_SHUTDOWN, false);
           return;
         }
         break;
@@ -158,10 +158,15 @@ export class ExportAttributes {
         this.#addWithWord(OPTIONAL, code, bytes, start, end, treatment.clusterId, true);
         return;
       case AttributeCode.extendedCommunities:
+      case AttributeCode.ipv6ExtendedCommunities:
         if (treatment.external) {
-          this.#addTransitiveCommunities(bytes, start, end);
+          this.#addTransitiveCommunities(flagsWhenPassedOn(code, flags), code, bytes, start, end);
           return;
         }
+        break;
+      // RFC 8669 §5: not beyond the domain, and where that ends is not told here.
+      case AttributeCode.prefixSid:
+        if (treatment.external) return;
         break;
     }
     const at = this.length;
@@ -171,12 +176,21 @@ export class ExportAttributes {
 
   /** RFC 4271 §5.1.3: ourselves towards other ASs and for own routes, unless told otherwise. */
   #chooseNextHop(source: Source, treatment: Treatment): void {
-    if (setsOwnNextHop(source, treatment) || this.#nextHopLength === 0) {
+    if (setsOwnNextHop(source, treatment, this.#isNextHopLinkLocal) || this.#nextHopLength === 0) {
       this.#nextHopBytes = treatment.ownNextHop;
       this.#nextHopFrom = 0;
       this.#nextHopLength = treatment.ownNextHop.length;
+    } else if (this.#nextHopLength === 32) {
+      // RFC 2545 §3: the link-local one beside it is for those on that link.
+      this.#nextHopLength = 16;
     }
     if (treatment.family !== 'ipv4-unicast' || this.#nextHopLength !== 4) this.#buildReach(treatment);
+  }
+
+  get #isNextHopLinkLocal(): boolean {
+    if (this.#nextHopLength < 16) return false;
+    const [at, bytes] = [this.#nextHopFrom, this.#nextHopBytes];
+    return bytes[at] === 0xfe && ((bytes[at + 1] ?? 0) & 0xc0) === 0x80;
   }
 
   /** Notes where the set's next hop is, and returns the codes below 32 that the set has, as bits. */
@@ -274,13 +288,15 @@ export class ExportAttributes {
     this.#append(bytes, start, start + 8);
   }
 
-  #addTransitiveCommunities(bytes: Uint8Array, start: number, end: number): void {
+  /** Extended communities of 8 octets, or those of 20 octets that have an IPv6 address (RFC 5701 §2). */
+  #addTransitiveCommunities(flags: number, code: number, bytes: Uint8Array, start: number, end: number): void {
     const isTransitive = (at: number): boolean => ((bytes[at] ?? 0) & 0x40) === 0;
+    const size = code === AttributeCode.extendedCommunities ? 8 : 20;
     let count = 0;
-    for (let at = start; at < end; at += 8) if (isTransitive(at)) count++;
+    for (let at = start; at < end; at += size) if (isTransitive(at)) count++;
     if (count === 0) return;
-    this.#header(OPTIONAL | TRANSITIVE, AttributeCode.extendedCommunities, count * 8);
-    for (let at = start; at < end; at += 8) if (isTransitive(at)) this.#append(bytes, at, at + 8);
+    this.#header(flags & ~EXTENDED_LENGTH, code, count * size);
+    for (let at = start; at < end; at += size) if (isTransitive(at)) this.#append(bytes, at, at + size);
   }
 
   #addWord(flags: number, code: number, value: number): void {

@@ -4,6 +4,7 @@ import type { AttributeStore } from './attribute-store.ts';
 import { ExportAttributes } from './export-attributes.ts';
 import type { Sources } from './source.ts';
 import { type Treatment, withheld } from './treatment.ts';
+import { fitsMessage } from './update-writer.ts';
 
 export interface RouteExporter {
   /** The attribute set to announce in place of `attributes` (the same, or what a filter made of it); 0: nothing. */
@@ -11,7 +12,6 @@ export interface RouteExporter {
   sourceOf(attributes: number): number;
   /** Valid until the next call. */
   build(attributes: number, treatment: Treatment): ExportAttributes;
-  onTooLong(attributes: number, treatment: Treatment): void;
 }
 
 /** Applies the treatment's filter; returns the set to announce or 0. */
@@ -35,6 +35,18 @@ export class Exporter implements RouteExporter {
   }
 
   outgoing(attributes: number, prefix: number, treatment: Treatment): number {
+    const set = this.#judged(attributes, prefix, treatment);
+    return set !== 0 && this.isTooLong(set, treatment) ? 0 : set;
+  }
+
+  /** Whether what goes out does not fit into one message beside a prefix: whoever had such a route must not keep it. */
+  isTooLong(attributes: number, treatment: Treatment): boolean {
+    // Towards speakers of 2-octet numbers there are two paths; little else is ever added.
+    if (this.#store.lengthOf(attributes) * 2 + ADDED_BYTES <= treatment.maxMessageLength) return false;
+    return !fitsMessage(this.build(attributes, treatment), treatment);
+  }
+
+  #judged(attributes: number, prefix: number, treatment: Treatment): number {
     if (attributes !== this.#lastAttributes || treatment !== this.#lastTreatment) {
       this.#lastAttributes = attributes;
       this.#lastTreatment = treatment;
@@ -57,11 +69,7 @@ export class Exporter implements RouteExporter {
     this.#built.build(attributes, treatment);
     return this.#built;
   }
-
-  onTooLong(_attributes: number, _treatment: Treatment): void {
-    this.tooLong++;
-  }
-
-  /** Routes withdrawn because their attributes do not fit into a message any more. */
-  tooLong = 0;
 }
+
+/** More than what export adds to a set: own AS, next hops, reflection, headers, and the message around it. */
+const ADDED_BYTES = 192;

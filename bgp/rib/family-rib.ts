@@ -66,6 +66,15 @@ export class FamilyRib implements DecisionInput {
     return false;
   }
 
+  /** Other attributes are in force for a path that nobody has announced anew. */
+  change(path: number, attributes: number, received: number): void {
+    const { paths } = this;
+    if (paths.received || received !== attributes) paths.setReceived(path, received);
+    if (paths.attributes[path] === attributes) return;
+    paths.attributes[path] = attributes;
+    this.touch(paths.prefixes[path] ?? 0);
+  }
+
   /** A source withdraws a prefix; false when it had not announced it. */
   remove(prefix: number, source: number, identifier: number): boolean {
     const path = this.paths.find(prefix, source, identifier);

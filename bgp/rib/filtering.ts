@@ -5,7 +5,7 @@ import type { AddressFamily, Community, FilterOperation } from '../settings.ts';
 import { type AsPathSegment, decodeAsPath, encodeAsPath } from '../wire/as-path.ts';
 import { AttributeCode, EXTENDED_LENGTH, OPTIONAL, TRANSITIVE } from '../wire/attributes.ts';
 import { concat, readUint16, readUint32, readUint32List, uint16, uint32, uint32List } from '../wire/bytes.ts';
-import type { AttributeStore } from './attribute-store.ts';
+import { type AttributeStore, MAX_SET_BYTES } from './attribute-store.ts';
 import type { FilterRoute, FilterVerdict, RouteFilter } from './policy.ts';
 import type { PrefixTable } from './prefixes.ts';
 import type { Source, Sources } from './source.ts';
@@ -75,15 +75,17 @@ export class Filtering {
     return this.#changed(attributes, [{ kind: 'add-community', community: { kind: 'standard', value } }]);
   }
 
+  /** Own AS numbers that a filter put in front are no loop: what may not be used, and why, stays as it was. */
   #changed(attributes: number, operations: readonly FilterOperation[]): number {
-    const items = splitAttributes(this.#store.copyOf(attributes));
+    const store = this.#store;
+    const items = splitAttributes(store.copyOf(attributes));
     for (const operation of operations) applyOperation(items, operation);
     const bytes = joinAttributes(items);
-    const source = this.#store.source[attributes] ?? 0;
-    const changed = this.#store.intern(source, this.#sources.get(source), bytes, 0, bytes.length);
-    // Own AS numbers that a filter put in front are no loop.
-    this.#store.refusal[changed] = this.#store.refusal[attributes] ?? 0;
-    return changed;
+    // Nobody could be sent it, and what it says could not be kept.
+    if (bytes.length > MAX_SET_BYTES) return 0;
+    const source = store.source[attributes] ?? 0;
+    const ofRefusal = store.refusal[attributes] ?? 0;
+    return store.intern(source, this.#sources.get(source), bytes, 0, bytes.length, { ofRefusal });
   }
 }
 

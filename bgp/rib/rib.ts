@@ -144,13 +144,15 @@ export class Rib {
     return new AllPathsGroup(treatment, this.exporter, rib.prefixes, rib.paths, isUsablePath);
   }
 
-  /** Another treatment for a peer that is up: only what differs is sent. */
+  /** Another treatment for a peer that is up: it is sent everything as it is now, and what it must not have is withdrawn. */
   move(source: number, from: UpdateGroup, outlet: Outlet, treatment: Treatment): UpdateGroup {
     if (treatmentKey(from.treatment) === treatmentKey(treatment)) return from;
-    const had = from.routesTo(source);
+    const before = from.members.get(source);
+    const had = before ? from.heldBy(before) : new Set<number>();
     this.leave(source, from);
-    const group = this.join(source, outlet, treatment, () => {});
+    const group = this.join(source, outlet, treatment, before?.pending ?? (() => {}));
     const member = group.members.get(source);
+    if (member && before?.refresh) group.refresh(member, before.refresh);
     if (member) group.withdrawOthers(member, had);
     return group;
   }

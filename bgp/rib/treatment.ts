@@ -1,6 +1,7 @@
 // How routes are treated on their way to a peer. Peers with equal treatment form an update group: what is sent to one is,
 // byte for byte, what is sent to all.
 
+import { isLinkLocal } from '../../net/address.ts';
 import type { AddressFamily } from '../settings.ts';
 import { type AttributeStore, Trait } from './attribute-store.ts';
 import type { RouteFilter } from './policy.ts';
@@ -57,9 +58,12 @@ export function withheld(
   return withheldByOrigin(source, treatment) ?? withheldByNextHop(attributes, store, source, treatment);
 }
 
-/** RFC 4271 §5.1.3: whether the next hop that goes out is this speaker. */
-export const setsOwnNextHop = (source: Source, { nextHop, external }: Treatment): boolean =>
-  nextHop === 'self' || source.local || (nextHop === 'auto' && external);
+/**
+ * RFC 4271 §5.1.3: whether the next hop that goes out is this speaker. A link-local one means nothing beyond its link
+ * (RFC 2545 §3), where internal peers are.
+ */
+export const setsOwnNextHop = (source: Source, { nextHop, external }: Treatment, isLinkLocal: boolean): boolean =>
+  nextHop === 'self' || source.local || (nextHop === 'auto' && (external || isLinkLocal));
 
 /** RFC 8950 §4: not to peers that did not say that they understand it. */
 function withheldByNextHop(
@@ -69,9 +73,10 @@ function withheldByNextHop(
   treatment: Treatment,
 ): string | undefined {
   if (treatment.extendedNextHop || treatment.family !== 'ipv4-unicast') return undefined;
-  const isIpv6 = setsOwnNextHop(source, treatment)
+  const { address } = store.nextHops.get(store.nextHop[attributes] ?? 0);
+  const isIpv6 = setsOwnNextHop(source, treatment, isLinkLocal(address))
     ? treatment.ownNextHop.length !== 4
-    : typeof store.nextHops.get(store.nextHop[attributes] ?? 0).address === 'bigint';
+    : typeof address === 'bigint';
   return isIpv6 ? 'its next hop is an IPv6 address, and the peer does not take those for IPv4 routes' : undefined;
 }
 

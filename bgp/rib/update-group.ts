@@ -37,6 +37,12 @@ const CATCH_UP_STEP = 4096;
 /** What the attributes of a set count as in a step. */
 const SET_COST = 8;
 
+/** What goes before and behind all that is sent again. */
+export interface Refresh {
+  readonly begin: (writer: UpdateWriter) => void;
+  readonly end: (writer: UpdateWriter) => void;
+}
+
 export class Member {
   readonly source: number;
   readonly outlet: Outlet;
@@ -46,12 +52,24 @@ export class Member {
   behind: Set<number> | undefined;
   /** What must follow once it is up to date. */
   onDone: ((writer: UpdateWriter) => void) | undefined;
+  /** It has asked for everything again. */
+  refresh: Refresh | undefined;
   /** UPDATEs sent to it. */
   updates = 0;
 
   constructor(source: number, outlet: Outlet) {
     this.source = source;
     this.outlet = outlet;
+  }
+
+  /** What must still follow behind the routes: End-of-RIB, or the end of a refresh. */
+  get pending(): ((writer: UpdateWriter) => void) | undefined {
+    const { catchUp, onDone } = this;
+    if (!catchUp) return onDone;
+    return (writer) => {
+      catchUp.onDone(writer);
+      onDone?.(writer);
+    };
   }
 }
 
@@ -90,8 +108,10 @@ export abstract class UpdateGroup {
   /** The attribute sets of a prefix that are announced to a member. */
   abstract announcedOf(prefix: number, source: number): readonly number[];
   /** The routes that a member has been sent or will be, as the group numbers them. */
-  abstract routesTo(source: number): Set<number>;
-  protected abstract isAnnounced(route: number): boolean;
+  protected abstract routesTo(source: number): Set<number>;
+  protected abstract isAnnouncedTo(source: number, route: number): boolean;
+  /** How the group numbers a route. */
+  protected abstract routeNumber(prefix: number, identifier: number): number;
   protected abstract markAnnounced(inUse: Uint8Array): void;
 
   /** Routes that a member is announced. */
@@ -121,7 +141,8 @@ export abstract class UpdateGroup {
   join(source: number, outlet: Outlet, onDone: (writer: UpdateWriter) => void): Member {
     const member = new Member(source, outlet);
     this.#members.set(source, member);
-    this.dump(member, onDone);
+    member.catchUp = this.catchUpAll(onDone);
+    this.pump(member);
     return member;
   }
 
@@ -129,10 +150,12 @@ export abstract class UpdateGroup {
     this.#members.delete(source);
   }
 
-  /** Sends a member everything (anew): its first time, or a route refresh. */
-  dump(member: Member, onDone: (writer: UpdateWriter) => void): void {
-    member.behind = undefined;
-    member.catchUp = this.catchUpAll(onDone);
+  /**
+   * Sends a member everything again, behind what it has still to be sent: End-of-RIB comes before a refresh begins (RFC
+   * 7313 §4), and withdrawals that it has missed are not in what comes again.
+   */
+  refresh(member: Member, refresh: Refresh): void {
+    member.refresh = refresh;
     this.pump(member);
   }
 
@@ -174,11 +197,16 @@ export abstract class UpdateGroup {
   }
 
   #nextCatchUp(member: Member): CatchUp | undefined {
-    const { behind, onDone } = member;
-    if (!behind) return undefined;
-    member.behind = undefined;
-    member.onDone = undefined;
-    return this.catchUpWith(behind, onDone);
+    const { behind, onDone, refresh } = member;
+    if (behind) {
+      member.behind = undefined;
+      member.onDone = undefined;
+      return this.catchUpWith(behind, onDone);
+    }
+    if (!refresh) return undefined;
+    member.refresh = undefined;
+    this.sendTo(member, refresh.begin);
+    return this.catchUpAll(refresh.end);
   }
 
   #pumpStep(catchUp: CatchUp, member: Member): void {
@@ -208,10 +236,7 @@ export abstract class UpdateGroup {
   protected announce(set: number): void {
     const built = this.exporter.build(set, this.treatment);
     const { maxMessageLength } = this.treatment;
-    if (this.writer.announce(built, this.prefixes, this.ids, maxMessageLength, this.#identifiersOrNone)) return;
-    // Longer than a message can be: whoever had a route before must not keep it.
-    this.withdraw(this.writer);
-    this.exporter.onTooLong(set, this.treatment);
+    this.writer.announce(built, this.prefixes, this.ids, maxMessageLength, this.#identifiersOrNone);
   }
 
   /** Withdraws the routes of the scratch lists. */
@@ -223,10 +248,18 @@ export abstract class UpdateGroup {
     return this.treatment.addPath ? this.identifiers : undefined;
   }
 
-  /** Withdraws from a member what it had of another group and what this one does not announce. */
+  /** The routes that a member may have: those it was sent, and those it has not been told to be gone. */
+  heldBy({ source, behind = new Set(), catchUp }: Member): Set<number> {
+    const held = this.routesTo(source);
+    for (const route of behind) held.add(route);
+    if (catchUp?.withdraws) catchUp.forEachLeft((prefix, id) => held.add(this.routeNumber(prefix, id)));
+    return held;
+  }
+
+  /** Withdraws from a member what it had of another group and what this one does not announce to it. */
   withdrawOthers(member: Member, had: ReadonlySet<number>): void {
     const behind = member.behind ?? new Set();
-    for (const route of had) if (!this.isAnnounced(route)) behind.add(route);
+    for (const route of had) if (!this.isAnnouncedTo(member.source, route)) behind.add(route);
     if (behind.size === 0) return;
     member.behind = behind;
     this.pump(member);

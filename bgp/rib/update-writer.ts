@@ -1,6 +1,7 @@
 // Writes UPDATEs into slabs, back to back, so that what one turn has to say to a group of peers is a few long arrays that
 // all their connections share. A chunk is for all members of the group but at most one: the source of its routes.
 
+import assert from 'node:assert/strict';
 import type { AddressFamily } from '../settings.ts';
 import { AttributeCode, EXTENDED_LENGTH, OPTIONAL } from '../wire/attributes.ts';
 import { writeUint16 } from '../wire/bytes.ts';
@@ -22,6 +23,15 @@ export interface Chunk {
 /** RFC 4271 §4.1: all ones. */
 const MARKER_LENGTH = 16;
 const SLAB_BYTES = 128 * 1024;
+/** Longest NLRI of any family, with a path identifier. */
+const LONGEST_NLRI = 21;
+
+/** Whether attributes leave room for at least one prefix. */
+export const fitsMessage = (
+  { length, reachLength }: ExportAttributes,
+  { maxMessageLength }: { readonly maxMessageLength: number },
+): boolean => HEADER_LENGTH + 4 + length + reachLength + LONGEST_NLRI <= maxMessageLength;
+
 /** Longest NLRI of a family, with its path identifier where there is one. */
 const nlriRoom = (prefixes: PrefixTable, identifiers: IdList | undefined): number =>
   (prefixes.family === 4 ? 5 : 17) + (identifiers ? 4 : 0);
@@ -52,9 +62,8 @@ export class UpdateWriter {
   }
 
   /**
-   * UPDATEs announcing prefixes with these attributes.
+   * UPDATEs announcing prefixes with these attributes, which fit into a message.
    * @param identifiers beside the ids, RFC 7911; undefined: none are sent.
-   * @returns false when the attributes are too long to be sent at all.
    */
   announce(
     attributes: ExportAttributes,
@@ -62,12 +71,12 @@ export class UpdateWriter {
     { ids, length }: IdList,
     maxLength: number,
     identifiers?: IdList,
-  ): boolean {
+  ): void {
     const fixed = HEADER_LENGTH + 4 + attributes.length + attributes.reachLength;
     // Longer messages than needed help nobody; long attributes may need them (RFC 8654).
     const longest = nlriRoom(prefixes, identifiers);
     const limit = fixed + longest > MAX_MESSAGE_LENGTH ? maxLength : MAX_MESSAGE_LENGTH;
-    if (fixed + longest > limit) return false;
+    assert(fixed + longest <= limit, 'attributes longer than a message');
     let i = 0;
     while (i < length) {
       const start = this.#begin(limit);
@@ -93,7 +102,6 @@ export class UpdateWriter {
       writeUint16(slab, start + HEADER_LENGTH, 0);
       this.#finish(start, at);
     }
-    return true;
   }
 
   /** UPDATEs withdrawing prefixes. */

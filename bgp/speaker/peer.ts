@@ -14,7 +14,13 @@ import type { UpdateGroup } from '../rib/update-group.ts';
 import type { UpdateWriter } from '../rib/update-writer.ts';
 import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
 import type { AddressFamily, MaxPrefixes, PeerSettings } from '../settings.ts';
-import { decodeNotification, decodeRouteRefresh, encodeMessage, wholeMessage } from '../wire/codec.ts';
+import {
+  checkRouteRefresh,
+  decodeNotification,
+  decodeRouteRefresh,
+  encodeMessage,
+  wholeMessage,
+} from '../wire/codec.ts';
 import { fromWireFamily, MessageType, toWireFamily } from '../wire/message.ts';
 import { CeaseSubcode } from '../wire/notification.ts';
 import { decodeOpen } from '../wire/open.ts';
@@ -313,10 +319,15 @@ export class Peer {
       case MessageType.notification:
         this.handle({ kind: 'notification', connection, notification: decodeNotification(body) });
         return;
-      case MessageType.routeRefresh:
-        this.handle({ kind: 'heard', connection });
-        this.#onRouteRefresh(line, body);
+      case MessageType.routeRefresh: {
+        const refused = checkRouteRefresh(body);
+        if (refused) this.handle({ kind: 'refused', connection, notification: refused });
+        else {
+          this.handle({ kind: 'heard', connection });
+          this.#onRouteRefresh(line, body);
+        }
         return;
+      }
       default:
         // An UPDATE before the session is up: the state machine says what is wrong with that.
         this.handle({ kind: 'heard', connection });
@@ -354,16 +365,17 @@ export class Peer {
     this.#host.wantFlush();
   }
 
-  #sendAgain(family: AddressFamily, { groups, negotiated, line }: Attachment): void {
+  #sendAgain(family: AddressFamily, { groups, negotiated }: Attachment): void {
     const group = groups.get(family);
     const member = this.#source === undefined ? undefined : group?.members.get(this.#source);
     if (!group || !member) return;
-    const mark = (subtype: number): Uint8Array =>
-      encodeMessage({ kind: 'route-refresh', ...toWireFamily(family), subtype });
-    if (negotiated.enhancedRouteRefresh) line.write(mark(1));
-    group.dump(member, (writer) => {
-      if (negotiated.enhancedRouteRefresh) writer.raw(mark(2));
-    });
+    // No beginning of a refresh before End-of-RIB (RFC 7313 §4), which has to wait while this speaker restarts.
+    const isMarked = negotiated.enhancedRouteRefresh && !this.#heldEndOfRib.has(family);
+    const mark = (subtype: number) => (writer: UpdateWriter) => {
+      if (!isMarked) return;
+      writer.raw(encodeMessage({ kind: 'route-refresh', ...toWireFamily(family), subtype }));
+    };
+    group.refresh(member, { begin: mark(1), end: mark(2) });
   }
 
   #onDrain(line: Line): void {

@@ -107,8 +107,8 @@ function streamOf(family: AddressFamily, variant: number, withdraws: boolean): U
       const number = set * PREFIXES_PER_SET + i;
       const length = 20 + (i % 5);
       return family === 'ipv4-unicast'
-        ? { prefix: { address: (number << 12) >>> 0, length } }
-        : { prefix: { address: BigInt(number) << 84n, length: length + 24 } };
+        ? { prefix: { address: (0x0a000000 + (number << 12)) >>> 0, length } }
+        : { prefix: { address: (0x2001n << 112n) | (BigInt(number) << 84n), length: length + 24 } };
     });
     messages.push(encodeMessage(updateOf(family, nlri, attributesOf(set, variant), withdraws)));
   }

@@ -11,6 +11,9 @@ export interface AsPathSegment {
 
 export const AS_SET = 1;
 export const AS_SEQUENCE = 2;
+/** RFC 5065 §3. */
+const AS_CONFED_SEQUENCE = 3;
+const AS_CONFED_SET = 4;
 /** A segment counts its numbers in one octet. */
 export const MAX_SEGMENT_ASNS = 255;
 
@@ -23,13 +26,19 @@ export const readAsn = (bytes: Uint8Array, at: number, size: AsnSize): number =>
  * RFC 7606 §7.2: unknown segment types, overruns, a lone last octet and empty segments are malformed. Confederation
  * segments count as unknown: this speaker is in no confederation (RFC 5065 §5.3).
  */
-export function isWellFormedAsPath(bytes: Uint8Array, from: number, to: number, size: AsnSize): boolean {
+export function isWellFormedAsPath(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  size: AsnSize,
+  highestType = AS_SEQUENCE,
+): boolean {
   let at = from;
   while (at < to) {
     if (at + 2 > to) return false;
     const type = bytes[at] ?? 0;
     const count = bytes[at + 1] ?? 0;
-    if ((type !== AS_SET && type !== AS_SEQUENCE) || count === 0) return false;
+    if (type < AS_SET || type > highestType || count === 0) return false;
     at += 2;
     const end = at + count * size;
     if (end > to) return false;
@@ -37,6 +46,10 @@ export function isWellFormedAsPath(bytes: Uint8Array, from: number, to: number, 
   }
   return true;
 }
+
+/** RFC 6793 §6: segments of confederations may not be in an AS4_PATH, and only they are left out when they are. */
+export const isWellFormedAs4Path = (bytes: Uint8Array, from: number, to: number): boolean =>
+  isWellFormedAsPath(bytes, from, to, 4, AS_CONFED_SET);
 
 /** Length for the decision process: a set counts as one (RFC 4271 §9.1.2.2 a). */
 export function asPathLength(bytes: Uint8Array, from: number, to: number, size: AsnSize): number {
@@ -67,11 +80,12 @@ export function countAsn(bytes: Uint8Array, from: number, to: number, size: AsnS
 export function decodeAsPath(bytes: Uint8Array, from: number, to: number, size: AsnSize): AsPathSegment[] {
   const segments: AsPathSegment[] = [];
   for (let at = from; at + 2 <= to; ) {
-    const kind = bytes[at] === AS_SET ? 'set' : 'sequence';
+    const type = bytes[at] ?? 0;
+    const kind = type === AS_SET ? 'set' : 'sequence';
     const end = Math.min(to, at + 2 + (bytes[at + 1] ?? 0) * size);
     const asns: number[] = [];
     for (at += 2; at < end; at += size) asns.push(readAsn(bytes, at, size));
-    segments.push({ kind, asns });
+    if (type < AS_CONFED_SEQUENCE) segments.push({ kind, asns });
   }
   return segments;
 }

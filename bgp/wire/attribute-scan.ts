@@ -4,6 +4,7 @@
 import {
   AttributeCode,
   attributeRules,
+  attributeTitle,
   EXTENDED_LENGTH,
   type MalformedOutcome,
   OPTIONAL,
@@ -51,13 +52,23 @@ export class AttributeScan {
     return this.#index[code] ?? -1;
   }
 
+  /** Nothing is known of the next message yet. */
+  forget(): void {
+    if (this.findings.length > 0) this.findings = [];
+  }
+
+  /** Something that only who uses the attributes can tell is wrong: the routes count as withdrawn. */
+  refuse(code: number, reason: string): void {
+    this.#wrong('treat-as-withdraw', code, reason);
+  }
+
   /** @param hasNlri whether the UPDATE has anything in its NLRI field. */
   scan(bytes: Uint8Array, from: number, to: number, context: WireContext, hasNlri: boolean): void {
     this.count = 0;
     this.dropped = false;
     this.treatAsWithdraw = false;
     this.reset = undefined;
-    if (this.findings.length > 0) this.findings = [];
+    this.forget();
     this.#index.fill(-1);
     let at = from;
     while (at < to) {
@@ -83,11 +94,14 @@ export class AttributeScan {
     if (this.indexOf(code) >= 0) return this.#repeated(code, end);
     const rule = attributeRules[code];
     if (rule === undefined) return this.#unknown(bytes, flags, code, head, start, end);
-    if ((flags & LISTED) !== rule.flags) {
-      const outcome = rule.whenMalformed === 'session-reset' ? 'session-reset' : 'treat-as-withdraw';
-      this.#wrong(outcome, code, 'wrong attribute flags', UpdateSubcode.attributeFlags, bytes.slice(head, end));
-    } else if (rule.internalOnly && context.external) {
+    if (rule.internalOnly && context.external) {
       this.dropped = true;
+    } else if ((flags & LISTED) !== rule.flags) {
+      // RFC 7606 §3 c. What prefixes are to be withdrawn may be in the attribute itself.
+      const canWithdraw = !rule.holdsNlri || rule.isWellFormed(bytes, start, end, context);
+      const outcome = canWithdraw ? 'treat-as-withdraw' : 'session-reset';
+      this.#wrong(outcome, code, 'wrong attribute flags', UpdateSubcode.attributeFlags, bytes.slice(head, end));
+      if (rule.holdsNlri) this.#keep(code, flags, head, start, end);
     } else if (!rule.isWellFormed(bytes, start, end, context)) {
       this.#wrong(rule.whenMalformed, code, 'malformed', UpdateSubcode.optionalAttribute, bytes.slice(head, end));
     } else {
@@ -132,25 +146,20 @@ export class AttributeScan {
   #judgeWhole(hasNlri: boolean): void {
     const hasReach = this.indexOf(AttributeCode.mpReach) >= 0;
     if (hasNlri || hasReach) {
-      this.#require(AttributeCode.origin, 'ORIGIN');
-      this.#require(AttributeCode.asPath, 'AS_PATH');
-      if (hasNlri) this.#require(AttributeCode.nextHop, 'NEXT_HOP');
+      this.#require(AttributeCode.origin);
+      this.#require(AttributeCode.asPath);
+      if (hasNlri) this.#require(AttributeCode.nextHop);
       return;
     }
     // RFC 7606 §5.2: there may have been routes that we can not see, so withdrawing what we see is not enough.
-    if (this.treatAsWithdraw) {
-      const code = this.findings.find((finding) => finding.outcome === 'treat-as-withdraw')?.code;
-      this.#wrong(
-        'session-reset',
-        code,
-        'malformed, in an UPDATE without reachable prefixes',
-        UpdateSubcode.malformedAttributeList,
-      );
-    }
+    const worst = this.findings.find(({ outcome, code }) => {
+      return outcome === 'treat-as-withdraw' && code !== AttributeCode.mpUnreach;
+    });
+    if (worst) this.#wrong('session-reset', worst.code, 'malformed, in an UPDATE without reachable prefixes');
   }
 
-  #require(code: number, name: string): void {
-    if (this.indexOf(code) < 0 && !this.treatAsWithdraw) this.#wrong('treat-as-withdraw', code, `${name} is missing`);
+  #require(code: number): void {
+    if (this.indexOf(code) < 0 && !this.treatAsWithdraw) this.#wrong('treat-as-withdraw', code, 'missing');
   }
 
   #wrong(
@@ -167,6 +176,16 @@ export class AttributeScan {
   }
 }
 
-/** The flags with which an attribute leaves us: RFC 4271 §5 sets the partial bit on what we did not understand. */
-export const flagsWhenPassedOn = (code: number, flags: number): number =>
-  attributeRules[code] === undefined ? flags | PARTIAL : flags;
+/** "AS_PATH malformed, attribute 77 wrong attribute flags". */
+export const describeFindings = (findings: readonly Finding[]): string =>
+  findings.map(({ code, reason }) => (code === undefined ? reason : `${attributeTitle(code)} ${reason}`)).join(', ');
+
+/**
+ * The flags with which an attribute leaves us. RFC 4271 §4.3 and §5: the partial bit is set on what we did not understand,
+ * kept on what is optional and transitive, and zero on all else, as are the bits that nobody uses.
+ */
+export function flagsWhenPassedOn(code: number, flags: number): number {
+  const used = flags & (LISTED | PARTIAL | EXTENDED_LENGTH);
+  if (attributeRules[code] === undefined) return used | PARTIAL;
+  return (flags & LISTED) === LISTED ? used : used & ~PARTIAL;
+}

@@ -4,7 +4,7 @@
 // 8092 (32), 9234 (35), 8669 (40). Adding an attribute is adding a line to PathAttributes and one to the table.
 
 import { type Address, addressFromBytes, addressToBytes, type Ipv4 } from '../../net/address.ts';
-import { type AsPathSegment, decodeAsPath, encodeAsPath, isWellFormedAsPath } from './as-path.ts';
+import { type AsPathSegment, decodeAsPath, encodeAsPath, isWellFormedAs4Path, isWellFormedAsPath } from './as-path.ts';
 import { concat, readUint16, readUint32, readUint32List, uint16, uint32, uint32List } from './bytes.ts';
 import { fromWireFamily } from './message.ts';
 import { decodeNlri, encodeNlri, isWellFormedNlri, type Nlri } from './nlri.ts';
@@ -63,7 +63,7 @@ export interface MpUnreach {
 /** What the session negotiated that changes how bytes read. */
 export interface WireContext {
   readonly fourOctetAs: boolean;
-  /** The peer is in another AS: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST are then discarded (RFC 7606 §7). */
+  /** The peer is in another AS: LOCAL_PREF, ORIGINATOR_ID and the like are then discarded (RFC 7606 §7). */
   readonly external: boolean;
   /** Path identifiers are present in the NLRI that this side reads. */
   readonly addPathIpv4: boolean;
@@ -91,6 +91,8 @@ export interface AttributeDescriptor<V> {
   readonly whenMalformed: MalformedOutcome;
   /** Means nothing from an external peer, and is dropped without a look. */
   readonly internalOnly?: true;
+  /** Holds prefixes, so that without it an UPDATE can not be treated as a withdrawal. */
+  readonly holdsNlri?: true;
   readonly isWellFormed: (bytes: Uint8Array, from: number, to: number, context: WireContext) => boolean;
   /** Of well-formed bytes. */
   readonly decode: (bytes: Uint8Array, from: number, to: number, context: WireContext) => V;
@@ -122,6 +124,13 @@ export const AttributeCode = {
 } as const satisfies Record<AttributeName, number>;
 
 const WELL_KNOWN = TRANSITIVE;
+const titles = new Map<number, string>(
+  Object.entries(AttributeCode).map(([name, code]) => [code, name.replace(/[A-Z]/g, '_$&').toUpperCase()]),
+);
+
+/** "AS_PATH", "attribute 28". */
+export const attributeTitle = (code: number): string => titles.get(code) ?? `attribute ${code}`;
+
 const OPTIONAL_TRANSITIVE = OPTIONAL | TRANSITIVE;
 
 const ofLength =
@@ -232,6 +241,7 @@ export const attributes: AttributeTable = {
     code: AttributeCode.mpReach,
     flags: OPTIONAL,
     whenMalformed: 'session-reset',
+    holdsNlri: true,
     isWellFormed: isWellFormedMpReach,
     decode: decodeMpReach,
     encode: encodeMpReach,
@@ -240,6 +250,7 @@ export const attributes: AttributeTable = {
     code: AttributeCode.mpUnreach,
     flags: OPTIONAL,
     whenMalformed: 'session-reset',
+    holdsNlri: true,
     isWellFormed: (bytes, from, to, context) => {
       if (to - from < 3) return false;
       const family = fromWireFamily(readUint16(bytes, from), bytes[from + 2] ?? 0);
@@ -270,7 +281,7 @@ export const attributes: AttributeTable = {
     flags: OPTIONAL_TRANSITIVE,
     // RFC 6793 §6: the route is kept without it.
     whenMalformed: 'attribute-discard',
-    isWellFormed: (bytes, from, to) => isWellFormedAsPath(bytes, from, to, 4),
+    isWellFormed: isWellFormedAs4Path,
     decode: (bytes, from, to) => decodeAsPath(bytes, from, to, 4),
     encode: (value) => encodeAsPath(value, 4),
   },
@@ -337,8 +348,9 @@ export const attributes: AttributeTable = {
   prefixSid: {
     code: AttributeCode.prefixSid,
     flags: OPTIONAL_TRANSITIVE,
-    // RFC 8669 §6, and for the SRv6 TLVs RFC 9252 §7.
+    // RFC 8669 §6, and for the SRv6 TLVs RFC 9252 §7. From other ASs it is discarded unless an operator wants it (§3).
     whenMalformed: 'attribute-discard',
+    internalOnly: true,
     isWellFormed: (bytes, from, to) => {
       let at = from;
       while (at + 3 <= to) at += 3 + readUint16(bytes, at + 1);
@@ -401,7 +413,7 @@ function encodeMpReach({ afi, safi, nextHops, nlri }: MpReach): Uint8Array {
 /** What judging an attribute takes, without its value's type. */
 export type AttributeRule = Pick<
   AttributeDescriptor<unknown>,
-  'code' | 'flags' | 'whenMalformed' | 'internalOnly' | 'isWellFormed'
+  'code' | 'flags' | 'whenMalformed' | 'internalOnly' | 'holdsNlri' | 'isWellFormed'
 >;
 
 /** By attribute code; undefined: unknown to this speaker. */

@@ -89,12 +89,13 @@ const descriptors: { readonly [K in Kind]: CapabilityDescriptor<K> } = {
   'add-path': {
     code: 69,
     decode: (value) => {
-      const families = items(value, 0, 4, (at) => ({
-        ...familyAt(value, at),
-        send: ((value[at + 3] ?? 0) & 2) !== 0,
-        receive: ((value[at + 3] ?? 0) & 1) !== 0,
-      }));
-      return families && { kind: 'add-path', families };
+      const families = items(value, 0, 4, (at) => ({ ...familyAt(value, at), ways: value[at + 3] ?? 0 }));
+      // RFC 7911 §4: any value but 1 (receive), 2 (send) and 3 (both), and the capability is not understood.
+      if (!families?.every(({ ways }) => ways >= 1 && ways <= 3)) return undefined;
+      const known = families.map(({ afi, safi, ways }) => {
+        return { afi, safi, send: (ways & 2) !== 0, receive: (ways & 1) !== 0 };
+      });
+      return { kind: 'add-path', families: known };
     },
     encode: ({ families }) =>
       concat(

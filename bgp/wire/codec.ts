@@ -1,5 +1,5 @@
 // Whole messages: header, type, body. RFC 4271 §4.1 and §6.1. For the state machine's messages, for tests and tools; the
-// speaker reads UPDATEs in place (rib/update-reader.ts).
+// speaker reads UPDATEs in place (rib/adj-rib-in.ts).
 
 import type { Finding } from './attribute-scan.ts';
 import { plainContext, type WireContext } from './attributes.ts';
@@ -23,8 +23,10 @@ const minLengths = new Map<number, number>([
   [MessageType.update, 23],
   [MessageType.notification, 21],
   [MessageType.keepalive, 19],
-  [MessageType.routeRefresh, 23],
+  [MessageType.routeRefresh, HEADER_LENGTH],
 ]);
+
+const ROUTE_REFRESH_BODY = 4;
 
 const badLength = (length: number): NotificationMessage =>
   notification(ErrorCode.messageHeader, HeaderSubcode.badMessageLength, uint16(length));
@@ -47,15 +49,14 @@ export function checkHeader(bytes: Uint8Array, at: number, extended: boolean): N
   if (minLength === undefined) {
     return notification(ErrorCode.messageHeader, HeaderSubcode.badMessageType, Uint8Array.of(type));
   }
-  if (type === MessageType.routeRefresh) return checkRouteRefreshLength(bytes, at, length);
   if (length < minLength || (type === MessageType.keepalive && length !== HEADER_LENGTH)) return badLength(length);
   return undefined;
 }
 
-/** RFC 7313 §5: a plain refresh of another length than 23 is its own kind of error, with the message as data. */
-function checkRouteRefreshLength(bytes: Uint8Array, at: number, length: number): NotificationMessage | undefined {
-  if (length === 23) return undefined;
-  return notification(ErrorCode.routeRefresh, 1, bytes.slice(at, Math.min(at + length, bytes.length)));
+/** RFC 7313 §5: a refresh of another length than 23 is its own kind of error, with the whole message as data. */
+export function checkRouteRefresh(body: Uint8Array): NotificationMessage | undefined {
+  if (body.length === ROUTE_REFRESH_BODY) return undefined;
+  return notification(ErrorCode.routeRefresh, 1, wholeMessage(MessageType.routeRefresh, body));
 }
 
 export type DecodeResult =
@@ -88,8 +89,10 @@ export function decodeMessage(bytes: Uint8Array, context: WireContext = plainCon
     }
     case MessageType.notification:
       return plain(decodeNotification(body));
-    case MessageType.routeRefresh:
-      return plain(decodeRouteRefresh(body));
+    case MessageType.routeRefresh: {
+      const refused = checkRouteRefresh(body);
+      return refused ? { kind: 'refused', notification: refused } : plain(decodeRouteRefresh(body));
+    }
     default:
       return plain({ kind: 'keepalive' });
   }

@@ -81,7 +81,9 @@ export function shutdownText(message: NotificationMessage): string | undefined {
   const length = data[0] ?? 0;
   if (length === 0 || length > data.length - 1) return undefined;
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(data.subarray(1, 1 + length));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(data.subarray(1, 1 + length));
+    // RFC 9003 §4: it comes from outside and ends in logs and terminals.
+    return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ');
   } catch {
     return undefined;
   }

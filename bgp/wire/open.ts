@@ -7,7 +7,7 @@ import { AS_TRANS, type Capability, type NotificationMessage, type OpenMessage }
 import { ErrorCode, notification, OpenSubcode } from './notification.ts';
 
 const CAPABILITIES_PARAMETER = 2;
-/** RFC 9072: as length and as first type octet, announces 2-octet lengths. */
+/** RFC 9072: as type of the first parameter, announces 2-octet lengths. */
 const EXTENDED = 255;
 const FIXED_LENGTH = 10;
 const VERSION = 4;
@@ -50,7 +50,8 @@ type Parameters = { readonly kind: 'parameters'; readonly capabilities: Capabili
 
 function decodeParameters(body: Uint8Array): Parameters | Refused {
   const malformed = refused(OpenSubcode.unspecific);
-  const extended = body[9] === EXTENDED && body[10] === EXTENDED;
+  // RFC 9072 §3: the type tells; the length octet before it should be 255 and may be any but 0.
+  const extended = body[9] !== 0 && body[10] === EXTENDED;
   const lengthSize = extended ? 2 : 1;
   let at = extended ? 13 : FIXED_LENGTH;
   const total = extended ? readUint16(body, 11) : (body[9] ?? 0);

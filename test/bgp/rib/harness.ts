@@ -30,6 +30,9 @@ export interface PeerOptions {
   readonly treatment?: Partial<Treatment>;
   readonly extendedNextHop?: boolean;
   readonly allowedOwnAsns?: number;
+  readonly localAsn?: number;
+  /** Taken for how much it has not taken yet, from the beginning. */
+  readonly queuedBytes?: number;
 }
 
 export const prefix = (text: string) => {
@@ -92,9 +95,11 @@ export class TestPeer {
       routerId: options.routerId ?? number,
       address: address(options.address ?? `10.0.0.${number}`),
       fourOctetAs: true,
-      localAsn: OWN_AS,
+      localAsn: options.localAsn ?? OWN_AS,
+      ownAsn: OWN_AS,
       allowedOwnAsns: options.allowedOwnAsns ?? 0,
     };
+    this.queuedBytes = options.queuedBytes ?? 0;
     this.source = rib.sources.add(about);
     this.#context = { ...plainContext, external, ...options.context };
     this.adjRibIn = rib.open(this.source, about, {
@@ -141,6 +146,13 @@ export class TestPeer {
     this.send(update({ attributes: attributes(rest), nlri: [{ prefix: prefix(text) }] }));
   }
 
+  announce6(text: string, rest: PathAttributes = {}): void {
+    const { nextHop: _, ...common } = attributes(rest);
+    const nextHops = [address('2001:db8::1')];
+    const mpReach = { afi: 2, safi: 1, nextHops, nlri: [{ prefix: prefix(text) }] };
+    this.send(update({ attributes: { mpReach, ...common } }));
+  }
+
   withdraw(text: string): void {
     this.send(update({ withdrawn: [{ prefix: prefix(text) }] }));
   }
@@ -166,6 +178,13 @@ export class TestPeer {
     const { mpReach, mpUnreach } = message.attributes;
     for (const nlri of [...message.withdrawn, ...(mpUnreach?.withdrawn ?? [])]) this.table.delete(keyOf(nlri));
     for (const nlri of [...message.nlri, ...(mpReach?.nlri ?? [])]) this.table.set(keyOf(nlri), message.attributes);
+  }
+
+  /** Its routes go out in another way from now on. */
+  move(rib: Rib, treatment: Partial<Treatment>): void {
+    for (const [i, group] of this.groups.entries()) {
+      this.groups[i] = rib.move(this.source, group, this, { ...group.treatment, ...treatment });
+    }
   }
 
   drain(): void {

@@ -2,6 +2,7 @@
 // must stay wherever RFC 7606 lets it, and other routes of the same peer are not touched.
 
 import assert from 'node:assert/strict';
+import { attributes, Lab, prefix, update } from './harness.ts';
 import { hexOf, Incident, type Outcome } from './incident.ts';
 
 const ORIGIN = '40 01 01 00';
@@ -17,6 +18,8 @@ interface Case {
   /** NLRI in hex. */
   readonly nlri?: string;
   readonly withdrawn?: string;
+  /** The peer is in our AS. */
+  readonly internal?: true;
   readonly outcome: Outcome;
 }
 
@@ -40,7 +43,31 @@ const cases: readonly Case[] = [
     nlri: P,
     outcome: 'withdrawn',
   },
-  { name: 'prefix SID cut off', attributes: `${GOOD} c0 28 04 01 00ff 00`, nlri: P, outcome: 'route' },
+  {
+    name: 'prefix SID cut off, where it means nothing',
+    attributes: `${GOOD} c0 28 04 01 00ff 00`,
+    nlri: P,
+    outcome: 'route',
+  },
+  {
+    name: 'prefix SID cut off (FRR #19336)',
+    attributes: `${GOOD} c0 28 04 01 00ff 00`,
+    nlri: P,
+    internal: true,
+    outcome: 'discard',
+  },
+  {
+    name: 'an attribute length error that somebody far away made (CVE-2023-38283)',
+    attributes: `${GOOD} e0 20 0b ${'00'.repeat(11)}`,
+    nlri: P,
+    outcome: 'withdrawn',
+  },
+  {
+    name: 'flowspec routes, of a family that was never negotiated, of any form (BIRD 2.19.1)',
+    attributes: `${GOOD} 90 0e 0105 0001 85 00 00 ${'f0ff'.repeat(128)}`,
+    nlri: P,
+    outcome: 'route',
+  },
   { name: 'no attributes, yet prefixes (CVE-2023-41358)', attributes: '', nlri: P, outcome: 'withdrawn' },
   {
     name: 'an unknown attribute alone (CVE-2023-46753)',
@@ -74,7 +101,7 @@ const cases: readonly Case[] = [
     name: 'malformed AS4_PATH before AS_PATH (CVE-2026-41643)',
     attributes: `${ORIGIN} c0 11 03 02 05 00 ${AS_PATH} ${NEXT_HOP}`,
     nlri: P,
-    outcome: 'route',
+    outcome: 'discard',
   },
   {
     name: 'a short extended community (CVE-2026-37461)',
@@ -116,20 +143,32 @@ const cases: readonly Case[] = [
     outcome: 'withdrawn',
   },
   { name: 'MED of two octets', attributes: `${GOOD} 80 04 02 0000`, nlri: P, outcome: 'withdrawn' },
-  { name: 'AGGREGATOR of five octets', attributes: `${GOOD} c0 07 05 0000000000`, nlri: P, outcome: 'route' },
-  { name: 'ATOMIC_AGGREGATE with contents', attributes: `${GOOD} 40 06 01 00`, nlri: P, outcome: 'route' },
+  { name: 'AGGREGATOR of five octets', attributes: `${GOOD} c0 07 05 0000000000`, nlri: P, outcome: 'discard' },
+  { name: 'ATOMIC_AGGREGATE with contents', attributes: `${GOOD} 40 06 01 00`, nlri: P, outcome: 'discard' },
   {
     name: 'LOCAL_PREF of three octets from another AS',
     attributes: `${GOOD} 40 05 03 000000`,
     nlri: P,
     outcome: 'route',
   },
-  { name: 'a repeated ORIGIN', attributes: `${GOOD} 40 01 01 02`, nlri: P, outcome: 'route' },
+  { name: 'a repeated ORIGIN', attributes: `${GOOD} 40 01 01 02`, nlri: P, outcome: 'discard' },
   {
     name: 'two MP_REACH_NLRI',
     attributes: `${GOOD} ${'80 0e 05 0002 01 00 00 '.repeat(2)}`,
     nlri: P,
     outcome: 'reset 3/9',
+  },
+  {
+    name: 'two MP_REACH_NLRI, each well formed',
+    attributes: `${GOOD} ${`80 0e 15 0002 01 10 ${'20'.repeat(16)} 00 `.repeat(2)}`,
+    nlri: P,
+    outcome: 'reset 3/1',
+  },
+  {
+    name: 'two MP_UNREACH_NLRI, each well formed',
+    attributes: `${GOOD} ${'80 0f 03 0002 01 '.repeat(2)}`,
+    nlri: P,
+    outcome: 'reset 3/1',
   },
   { name: 'an unknown well-known attribute', attributes: `${GOOD} 40 63 00`, nlri: P, outcome: 'reset 3/2' },
   { name: 'an attribute longer than all attributes', attributes: `${GOOD} c0 08 ff 00`, nlri: P, outcome: 'withdrawn' },
@@ -155,9 +194,9 @@ const cases: readonly Case[] = [
 ];
 
 describe('incidents', () => {
-  for (const { name, attributes, nlri = '', withdrawn = '', outcome } of cases) {
+  for (const { name, attributes, nlri = '', withdrawn = '', internal, outcome } of cases) {
     it(`${name}: ${outcome}`, () => {
-      const incident = new Incident();
+      const incident = new Incident(internal ? 'internal' : 'external');
       assert.equal(incident.receive(withdrawn, attributes, nlri), outcome);
       assert.equal(incident.othersIntact, true);
     });
@@ -173,5 +212,59 @@ describe('incidents', () => {
     const incident = new Incident();
     incident.receive('', `${GOOD} c0 11 06 02 01 00011170`, P);
     assert.doesNotMatch(hexOf(incident.lastSent), /c01106/);
+  });
+
+  it('echoes nothing from beyond a message (CVE-2017-15865)', () => {
+    const incident = new Incident();
+    assert.equal(incident.receive('', `${ORIGIN} c0 08 ff 00`, ''), 'reset 3/1');
+    assert.deepEqual([...incident.data], []);
+  });
+
+  it('keeps unused and misplaced flag bits to itself', () => {
+    const incident = new Incident();
+    // Partial on ORIGIN, unused bits on COMMUNITIES, partial there too, which stays.
+    const outcome = incident.receive('', `60 01 01 00 ${AS_PATH} ${NEXT_HOP} ff 08 0004 00000007`, P);
+    assert.equal(outcome, 'route');
+    assert.match(hexOf(incident.lastSent), /40010100/);
+    assert.match(hexOf(incident.lastSent), /(f0080004|e00804)00000007/);
+  });
+
+  it('takes attributes of MP_REACH_NLRI routes for nothing else', () => {
+    const incident = new Incident();
+    const reach = `80 0e 15 0002 01 10 20010db8${'00'.repeat(11)}01 00`;
+    incident.receive('', `${ORIGIN} ${AS_PATH} 80 0e 1a 0002 01 10 20010db8${'00'.repeat(11)}01 00 20 20010db8`, '');
+    // The very bytes that were kept for 2001:db8::/32, now before a prefix of the NLRI field: NEXT_HOP is missing.
+    assert.equal(incident.receive('', `${ORIGIN} ${AS_PATH} ${reach}`, P), 'withdrawn');
+  });
+
+  it('withdraws a route that grows beyond a message by our AS, from those who had it', () => {
+    const lab = new Lab();
+    const from = lab.peer({ asn: 64601 });
+    const to = lab.peer({ asn: 64602 });
+    const extended = lab.peer({ asn: 64603, treatment: { maxMessageLength: 65535 } });
+    const path = (length: number) => [{ kind: 'sequence' as const, asns: new Array<number>(length).fill(64601) }];
+    for (const [asns, arrives] of [
+      [1002, true],
+      [1010, false],
+      [20, true],
+    ] as const) {
+      from.send(update({ attributes: attributes({ asPath: path(asns) }), nlri: [{ prefix: prefix('192.0.2.0/24') }] }));
+      lab.rib.flush();
+      assert.equal(to.table.has('192.0.2.0/24'), arrives, `${asns} to an external peer`);
+      assert.equal(to.groups[0]?.countFor(to.source), arrives ? 1 : 0);
+      assert.equal(extended.table.get('192.0.2.0/24')?.asPath?.flatMap((segment) => segment.asns).length, asns + 1);
+    }
+    // Others of the same session are not held up by it.
+    from.announce('198.51.100.0/24');
+    lab.rib.flush();
+    assert.equal(to.table.has('198.51.100.0/24'), true);
+  });
+
+  it('refuses AS numbers that outgrow the longest attribute when they become four octets', () => {
+    const incident = new Incident('external', { context: { fourOctetAs: false } });
+    const segments = `02 ff ${'fc59'.repeat(255)}`.replace(/ /g, '').repeat(70);
+    const length = (segments.length / 2).toString(16).padStart(4, '0');
+    assert.equal(incident.receive('', `${ORIGIN} 50 02 ${length} ${segments} ${NEXT_HOP}`, P), 'withdrawn');
+    assert.equal(incident.othersIntact, true);
   });
 });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { RouteFilter } from '../../../bgp/rib/policy.ts';
-import { attributes, CLUSTER_ID, ipv4, Lab, OWN_AS, OWN_ID, prefix, update } from './harness.ts';
+import { address, attributes, CLUSTER_ID, ipv4, Lab, OWN_AS, OWN_ID, prefix, update } from './harness.ts';
 
 const P = '192.0.2.0/24';
 
@@ -272,6 +272,49 @@ describe('routes between peers', () => {
     assert.deepEqual(external.table.get(P)?.communities, [3, 0xffff0000]);
     assert.deepEqual(external.table.get('10.0.0.0/8')?.communities, [0xffff0000]);
     assert.equal(internal.table.get(P)?.localPref, 0);
+  });
+
+  it('passes link-local next hops to nobody who is not on that link (RFC 2545)', () => {
+    const lab = new Lab();
+    const families = ['ipv6-unicast'] as const;
+    const from = lab.peer({ asn: 64601, families });
+    const inside = lab.peer({ families });
+    const own = [address('fd00::1')];
+    const nextHopsOf = (text: string) => inside.table.get(text)?.mpReach?.nextHops;
+    const announce = (text: string, ...nextHops: string[]): void => {
+      const { nextHop: _, ...common } = attributes();
+      const mpReach = { afi: 2, safi: 1, nextHops: nextHops.map(address), nlri: [{ prefix: prefix(text) }] };
+      from.send(update({ attributes: { mpReach, ...common } }));
+    };
+    announce('2001:db8:1::/48', '2001:db8::1', 'fe80::1');
+    announce('2001:db8:2::/48', 'fe80::1');
+    announce('2001:db8:3::/48', 'fe80::1', 'fe80::1');
+    lab.rib.flush();
+    assert.deepEqual(nextHopsOf('2001:db8:1::/48'), [address('2001:db8::1')]);
+    assert.deepEqual(nextHopsOf('2001:db8:2::/48'), own);
+    assert.deepEqual(nextHopsOf('2001:db8:3::/48'), own);
+  });
+
+  it('keeps what is not to leave our AS: non-transitive communities, segment identifiers', () => {
+    const lab = new Lab();
+    const from = lab.peer({ client: true });
+    const inside = lab.peer();
+    const outside = lab.peer({ asn: 64601 });
+    const ipv6ExtendedCommunities = new Uint8Array(40);
+    ipv6ExtendedCommunities[0] = 0x40;
+    from.announce(P, {
+      localPref: 100,
+      extendedCommunities: [0x4000_0000_0000_0001n, 0x0002_0000_0000_0001n],
+      ipv6ExtendedCommunities,
+      prefixSid: Uint8Array.of(1, 0, 1, 0),
+    });
+    lab.rib.flush();
+    assert.equal(inside.table.get(P)?.prefixSid?.length, 4);
+    assert.equal(inside.table.get(P)?.ipv6ExtendedCommunities?.length, 40);
+    assert.equal(inside.table.get(P)?.extendedCommunities?.length, 2);
+    assert.equal(outside.table.get(P)?.prefixSid, undefined);
+    assert.equal(outside.table.get(P)?.ipv6ExtendedCommunities?.length, 20);
+    assert.deepEqual(outside.table.get(P)?.extendedCommunities, [0x0002_0000_0000_0001n]);
   });
 
   it('sends IPv4 routes with IPv6 next hops to those who understand them (RFC 8950), and to nobody else', () => {

@@ -197,6 +197,28 @@ describe('BGP messages', () => {
     assert.deepEqual(decodeMessage(bytes), { kind: 'message', message: open, treatAsWithdraw: false, findings: [] });
   });
 
+  it('reads extended OPEN parameters whatever the length before them says, but 0 (RFC 9072 §3)', () => {
+    const capabilities = [{ kind: 'route-refresh' as const }];
+    const open: Message = { kind: 'open', version: 4, asn: 65000, holdTimeSec: 90, routerId: 1, capabilities };
+    for (const length of ['01', '08', 'fe', 'ff']) {
+      const bytes = framed(1, `04 fde8 005a 00000001 ${length} ff 0005 02 0002 0200`);
+      assert.deepEqual(decodeMessage(bytes), { kind: 'message', message: open, treatAsWithdraw: false, findings: [] });
+    }
+    assert.equal(refusal(framed(1, '04 fde8 005a 00000001 00 ff 0005 02 0002 0200')), '2/0');
+  });
+
+  it('does not understand add-path for neither way nor for more than two (RFC 7911 §4)', () => {
+    for (const ways of ['00', '04', 'ff']) {
+      const decoded = decodeMessage(framed(1, `04 fde8 005a 00000001 0c 02 0a 45 08 0001 01 03 0002 01 ${ways}`));
+      assert(decoded.kind === 'message' && decoded.message.kind === 'open');
+      assert.equal(decoded.message.capabilities[0]?.kind, 'unknown');
+    }
+  });
+
+  it('shows nothing of shutdown text that a terminal would act on', () => {
+    assert.equal(shutdownText(notification(6, 2, shutdownData('a\u001b[31m\nb\u202ec'))), 'a [31m b c');
+  });
+
   it('tells End-of-RIB from everything that looks like it', () => {
     assert.equal(endOfRibOf(endOfRibLike({})), 'ipv4-unicast');
     assert.equal(endOfRibOf(endOfRibLike({ mpUnreach: { afi: 2, safi: 1, withdrawn: [] } })), 'ipv6-unicast');
@@ -240,6 +262,7 @@ describe('malformed BGP messages', () => {
     ['a length of 65535', bytesOf(header('ffff', '02')), '1/2 ffff'],
     ['a KEEPALIVE with a body', framed(4, '00'), '1/2 0014'],
     ['an unknown type', framed(9, ''), '1/3 09'],
+    ['a dynamic capability message cut off, which nobody asked for (CVE-2022-37032)', framed(6, '00'), '1/3 06'],
     ['an OPEN that is too short', framed(1, '04'), '1/2 0014'],
     ['OPEN version 3', framed(1, '03 fde8 005a 01010101 00'), '2/1 0004'],
     ['an OPEN parameter past the end', framed(1, '04 fde8 005a 01010101 02 02 04'), '2/0'],
@@ -248,6 +271,8 @@ describe('malformed BGP messages', () => {
     ['a capability one octet short', framed(1, '04 fde8 005a 01010101 05 02 03 41 04 00'), '2/0'],
     ['an unknown OPEN parameter', framed(1, '04 fde8 005a 01010101 02 01 00'), '2/4'],
     ['a ROUTE-REFRESH of the wrong length', framed(5, '0001 01'), `7/1 ${MARKER}001605000101`],
+    ['a ROUTE-REFRESH with more than it should have', framed(5, '0001000102'), `7/1 ${MARKER}0018050001000102`],
+    ['parts whose sum underflows (CVE-2026-37462)', framed(2, 'fffe fffe 0000'), '3/1'],
     ['withdrawn routes longer than the message', framed(2, 'ffff 0000'), '3/1'],
     ['attributes longer than the message', framed(2, '0000 0001'), '3/1'],
     ['a prefix length of 33', framed(2, '0005 21 0a000000 00 0000'), '3/10'],
