@@ -25,7 +25,7 @@ import { createTransport } from '../bgp/transport.ts';
 import { openStore } from '../datastore/etcd.ts';
 import type { KvError } from '../datastore/kv.ts';
 import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../datastore/syncer.ts';
-import { formatIpv4 } from '../net/address.ts';
+import { formatIpv4, parseAddress } from '../net/address.ts';
 import { parsePrefixOrAddress } from '../net/prefix.ts';
 import { ControlError, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
@@ -180,15 +180,20 @@ function controlRoutes(sources: ControlSources): ControlRoutes {
     'GET /v1/routes': ({ query }) => {
       const peer = query.get('peer');
       const prefix = query.get('prefix');
+      const address = prefix === null ? undefined : parseAddress(prefix);
       return speaker.routes({
         view: routeView(query.get('view') ?? 'best'),
         limit: Number(query.get('limit') ?? 10_000),
         ...(peer === null ? {} : { peer }),
-        ...(prefix === null ? {} : { prefix: prefixFrom(prefix) }),
+        ...(prefix === null || address !== undefined ? {} : { prefix: prefixFrom(prefix) }),
+        ...(address === undefined ? {} : { address }),
       });
     },
     'POST /v1/mrt': async ({ body }) => await dumpMrt(sources, body),
-    'GET /v1/why': ({ query }) => speaker.why(prefixFrom(query.get('prefix') ?? '')),
+    'GET /v1/why': ({ query }) => {
+      const asked = query.get('prefix') ?? '';
+      return speaker.why(parseAddress(asked) ?? prefixFrom(asked));
+    },
     'GET /metrics': () => new PlainText(bgpMetricsText(statusReport(sources), speaker.peers())),
   };
 }

@@ -27,6 +27,18 @@ const peerMetrics: readonly Metric[] = [
     of: ({ since }, nowMs) => Math.max(0, (nowMs - Date.parse(since)) / 1000),
   },
   {
+    name: 'uptime_seconds',
+    type: 'gauge',
+    help: 'Seconds since the session came up; 0 while it is down.',
+    of: ({ uptimeMs = 0 }) => uptimeMs / 1000,
+  },
+  {
+    name: 'flaps_total',
+    type: 'counter',
+    help: 'Times that the session was lost.',
+    of: ({ timesEstablished, state }) => Math.max(0, timesEstablished - (state === 'Established' ? 1 : 0)),
+  },
+  {
     name: 'established_total',
     type: 'counter',
     help: 'Times that the session came up.',
@@ -48,6 +60,18 @@ const peerMetrics: readonly Metric[] = [
     help: 'Bytes that the peer has not taken yet.',
     of: ({ queuedBytes }) => queuedBytes,
   },
+  {
+    name: 'updates_treated_as_withdraw_total',
+    type: 'counter',
+    help: 'Malformed UPDATEs of this session that were taken as withdrawals (RFC 7606).',
+    of: ({ malformedUpdates }) => malformedUpdates.treatedAsWithdraw,
+  },
+  {
+    name: 'updates_attribute_discarded_total',
+    type: 'counter',
+    help: 'Malformed UPDATEs of this session of which an attribute was discarded (RFC 7606).',
+    of: ({ malformedUpdates }) => malformedUpdates.attributesDiscarded,
+  },
 ];
 
 export function bgpMetricsText(status: StatusReport, peers: readonly PeerReport[], nowMs = Date.now()): string {
@@ -56,6 +80,7 @@ export function bgpMetricsText(status: StatusReport, peers: readonly PeerReport[
     lines.push(`# HELP twill_bgp_peer_${name} ${help}`, `# TYPE twill_bgp_peer_${name} ${type}`);
     for (const peer of peers) lines.push(`twill_bgp_peer_${name}${labels(peer)} ${of(peer, nowMs)}`);
   }
+  lines.push(...lastErrors(peers));
   const gauge = (name: string, help: string, value: number): void => {
     lines.push(`# HELP twill_bgp_${name} ${help}`, `# TYPE twill_bgp_${name} gauge`, `twill_bgp_${name} ${value}`);
   };
@@ -66,7 +91,18 @@ export function bgpMetricsText(status: StatusReport, peers: readonly PeerReport[
   return `${lines.join('\n')}\n`;
 }
 
-const labels = ({ name, address, asn }: PeerReport): string =>
-  `{peer="${escapeLabel(name)}",address="${address}",asn="${asn}"}`;
+/** One sample for each peer that has ever failed: when, and as a label what it was. */
+function lastErrors(peers: readonly PeerReport[]): string[] {
+  const name = 'twill_bgp_peer_last_error_timestamp_seconds';
+  const samples = peers.flatMap((peer) => {
+    if (!peer.lastError) return [];
+    const { at, text } = peer.lastError;
+    return [`${name}${labels(peer, `,error="${escapeLabel(text)}"`)} ${Date.parse(at) / 1000}`];
+  });
+  return [`# HELP ${name} When the session last failed, and why.`, `# TYPE ${name} gauge`, ...samples];
+}
+
+const labels = ({ name, address, asn }: PeerReport, more = ''): string =>
+  `{peer="${escapeLabel(name)}",address="${address}",asn="${asn}"${more}}`;
 
 const escapeLabel = (text: string): string => text.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`));

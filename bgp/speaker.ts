@@ -7,7 +7,7 @@
 // One timer is armed for the earliest deadline of all sessions. speaker/ has the parts: peer.ts, fib-sync.ts, report.ts.
 
 import { type Address, formatAddress, type Ipv4 } from '../net/address.ts';
-import { formatPrefix, type Prefix, prefixContains } from '../net/prefix.ts';
+import { formatPrefix, hostPrefix, type Prefix, prefixContains } from '../net/prefix.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
 import type {
@@ -35,6 +35,7 @@ import { Peer } from './speaker/peer.ts';
 import type { PeerHost } from './speaker/peer-host.ts';
 import * as report from './speaker/report.ts';
 import { RestartWatch } from './speaker/restart-watch.ts';
+import { prefixForAddress, whyReport } from './speaker/why.ts';
 import type { PeerReport, RoutesReport, StatusReport, WhyReport } from './status.ts';
 import { encodeMessage } from './wire/codec.ts';
 import { CeaseSubcode, ErrorCode, notification } from './wire/notification.ts';
@@ -358,10 +359,12 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     return report.routesReport(query, this.#rib, this.#peers);
   }
 
-  /** Every path of a prefix with the step that decided, and whom it is sent to. */
-  why(prefix: Prefix): WhyReport {
+  /** Every path of a prefix, or of that by which an address is routed, with the step that decided, and whom it is sent to. */
+  why(asked: Prefix | Address): WhyReport {
+    const prefix = typeof asked === 'object' ? asked : hostPrefix(asked);
     if (!this.#rib) return { prefix: formatPrefix(prefix), paths: [], fib: 'not configured yet', advertised: [] };
-    return report.whyReport(prefix, this.#rib, this.#peers, this.#fib);
+    const wanted = typeof asked === 'object' ? asked : prefixForAddress(this.#rib, asked);
+    return whyReport(wanted, { rib: this.#rib, peers: this.#peers, fib: this.#fib });
   }
 
   fibReport(): StatusReport['fib'] {

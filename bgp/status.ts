@@ -62,16 +62,23 @@ export interface PeerReport {
   readonly routesOut: number;
   readonly uptimeMs?: number;
   readonly timesEstablished: number;
+  /** UPDATEs of this session in which something was wrong, by outcome (RFC 7606). */
+  readonly malformedUpdates: { readonly treatedAsWithdraw: number; readonly attributesDiscarded: number };
   readonly messagesIn: number;
   readonly messagesOut: number;
   readonly queuedBytes: number;
 }
 
-/** GET /v1/routes?view=best|received|advertised[&peer=…][&prefix=…]. */
+/**
+ * GET /v1/routes?view=best|received|advertised[&peer=…][&prefix=…]; 404 for a peer that there is not. An address as prefix
+ * means the prefix that it is routed by.
+ */
 export interface RoutesReport {
   readonly view: RouteView;
   readonly peer?: string;
   readonly routes: readonly RouteReport[];
+  /** Why there are none. */
+  readonly note?: string;
   /** True when `limit` (default 10,000) cut the list. */
   readonly more: boolean;
 }
@@ -82,8 +89,13 @@ export interface RouteReport {
   readonly prefix: string;
   /** Name of the peer; undefined: originated here. */
   readonly from?: string;
+  /** RFC 7911, where the peer sends identifiers. */
+  readonly pathId?: number;
   readonly best: boolean;
   readonly stale: boolean;
+  /** Of what was received: why it is not the best. */
+  readonly why?: string;
+  /** As received, in force, or as sent. */
   readonly attributes: RouteAttributesReport;
 }
 
@@ -91,26 +103,42 @@ export interface RouteAttributesReport {
   readonly origin: 'igp' | 'egp' | 'incomplete';
   /** "64601 64602 {64700 64701}". */
   readonly asPath: string;
-  readonly nextHop?: string;
+  readonly nextHop?: string | undefined;
   readonly localPref?: number;
   readonly med?: number;
   readonly communities: readonly string[];
+  /** "rt:65000:7", "ro:10.0.0.1:7", or sixteen hexadecimal digits. */
+  readonly extendedCommunities?: readonly string[];
   readonly originatorId?: string;
   readonly clusterList?: readonly string[];
+  /** Other attributes that the route has: "AGGREGATOR", "attribute 28". */
+  readonly others?: readonly string[];
 }
 
 /** GET /v1/why?prefix=…: every path of a prefix with the step that decided, and who it is sent to or not. */
 export interface WhyReport {
   readonly prefix: string;
+  /** When nobody announces it: the longest prefix around it that somebody does. */
+  readonly covering?: string;
   readonly paths: readonly {
     readonly from: string;
+    readonly pathId?: number;
     /** "best", or why not: "lower LOCAL_PREF", "rejected by BGPFilter/x importV4[2]", "next hop 10.0.0.9 unreachable". */
     readonly verdict: string;
     readonly best: boolean;
+    /** As received. */
     readonly attributes?: RouteAttributesReport;
+    /** What an import rule made of them. */
+    readonly inForce?: { readonly by: string; readonly attributes: RouteAttributesReport };
   }[];
   readonly fib: string;
-  readonly advertised: readonly { readonly to: string; readonly verdict: string; readonly sent: boolean }[];
+  readonly advertised: readonly {
+    readonly to: string;
+    readonly verdict: string;
+    readonly sent: boolean;
+    /** As sent. */
+    readonly attributes?: RouteAttributesReport;
+  }[];
 }
 
 /** calicoctl's word for where a session comes from, by its name. */

@@ -1,37 +1,29 @@
 // What the speaker tells people: peers, routes, and why. Slow paths, so objects and text are fine here.
 
-import { formatAddress, formatIpv4 } from '../../net/address.ts';
+import { type Address, formatAddress } from '../../net/address.ts';
 import { familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
+import { ControlError } from '../../runtime/control.ts';
 import type { FibFailure, Millis } from '../edges.ts';
 import type { Session } from '../fsm.ts';
 import { explain } from '../rib/decision.ts';
-import { attributesOf, type DecodedAttributes } from '../rib/decoded.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
 import { findPrefix } from '../rib/prefixes.ts';
-import type { Rib } from '../rib/rib.ts';
-import { describeSource } from '../rib/source.ts';
-import { withheld } from '../rib/treatment.ts';
-import type { AddressFamily } from '../settings.ts';
-import type {
-  FibFailureReport,
-  PeerReport,
-  RouteAttributesReport,
-  RouteReport,
-  RoutesReport,
-  RouteView,
-  WhyReport,
-} from '../status.ts';
+import { families, type Rib } from '../rib/rib.ts';
+import type { FibFailureReport, PeerReport, RouteReport, RoutesReport, RouteView } from '../status.ts';
 import { peerType } from '../status.ts';
-import { formatAsPath } from '../wire/as-path.ts';
+import { describeFindings } from '../wire/attribute-scan.ts';
+import { reportSent, reportStored } from './describe-attributes.ts';
 import { describeDown } from './describe-down.ts';
-import type { FibSync } from './fib-sync.ts';
 import type { Peer } from './peer.ts';
+import { pathVerdict, prefixForAddress } from './why.ts';
 
 export interface RoutesQuery {
   readonly view: RouteView;
   /** Name or address of a peer; needed for `received` and `advertised`. */
   readonly peer?: string;
   readonly prefix?: Prefix;
+  /** Of the prefix that this address is routed by. */
+  readonly address?: Address;
   readonly limit?: number;
 }
 
@@ -60,10 +52,16 @@ export function peerReport(peer: Peer, rib: Rib | undefined, now: Millis): PeerR
     routesOut,
     ...(session.state === 'Established' ? { uptimeMs: now - session.stateSince } : {}),
     timesEstablished: session.timesEstablished,
+    malformedUpdates: malformedOf(peer),
     messagesIn: peer.messagesIn,
     messagesOut: peer.messagesOut,
     queuedBytes: peer.queuedBytes,
   };
+}
+
+function malformedOf({ adjRibIn }: Peer): PeerReport['malformedUpdates'] {
+  const { treatedAsWithdraw = 0, attributesDiscarded = 0 } = adjRibIn?.counters ?? {};
+  return { treatedAsWithdraw, attributesDiscarded };
 }
 
 /** Those that filters and loop checks let pass, reachable or not. */
@@ -90,6 +88,8 @@ function detailOf({ session, negotiated, adjRibIn }: Peer): string {
   const { treatedAsWithdraw = 0, attributesDiscarded = 0 } = adjRibIn?.counters ?? {};
   if (treatedAsWithdraw > 0) parts.push(`${treatedAsWithdraw} malformed UPDATEs treated as withdrawals`);
   if (attributesDiscarded > 0) parts.push(`${attributesDiscarded} UPDATEs with an attribute discarded`);
+  const findings = adjRibIn?.lastFindings ?? [];
+  if (findings.length > 0) parts.push(`the last one: ${describeFindings(findings)}`);
   return parts.join(', ');
 }
 
@@ -106,8 +106,7 @@ export const fibFailure = ({ prefix, error }: FibFailure): FibFailureReport => (
   error,
 });
 
-function findPeer(peers: ReadonlyMap<string, Peer>, name: string | undefined): Peer | undefined {
-  if (name === undefined) return undefined;
+function findPeer(peers: ReadonlyMap<string, Peer>, name: string): Peer | undefined {
   const named = peers.get(name);
   if (named) return named;
   for (const peer of peers.values()) if (formatAddress(peer.settings.address) === name) return peer;
@@ -116,159 +115,100 @@ function findPeer(peers: ReadonlyMap<string, Peer>, name: string | undefined): P
 
 export function routesReport(query: RoutesQuery, rib: Rib, peers: ReadonlyMap<string, Peer>): RoutesReport {
   const { view, limit = DEFAULT_LIMIT } = query;
-  const peer = findPeer(peers, query.peer);
+  const peer = query.peer === undefined ? undefined : namedPeer(peers, query.peer);
   const routes: RouteReport[] = [];
   let more = false;
-  const add = (route: RouteReport): boolean => {
-    if (routes.length >= limit) {
-      more = true;
-      return false;
-    }
-    routes.push(route);
-    return true;
-  };
-  if (!(query.peer !== undefined && !peer)) {
-    for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
-      for (const prefix of prefixesOf(rib.family(family), query.prefix)) {
-        if (more) break;
-        for (const route of routesAt(view, rib.family(family), prefix, peer)) if (!add(route)) break;
-      }
+  for (const family of families) {
+    const familyRib = rib.family(family);
+    for (const prefix of prefixesOf(familyRib, query, rib)) {
+      const found = routesAt(view, prefix, { rib, familyRib, peers, peer });
+      more ||= routes.length + found.length > limit;
+      routes.push(...found.slice(0, limit - routes.length));
+      if (more) break;
     }
   }
-  return { view, ...(query.peer === undefined ? {} : { peer: query.peer }), routes, more };
+  const note = peer && routes.length === 0 && !peer.negotiated ? `not established (${peer.session.state})` : undefined;
+  return { view, ...(peer ? { peer: peer.settings.name } : {}), routes, more, ...(note ? { note } : {}) };
 }
 
-function* prefixesOf(rib: FamilyRib, only: Prefix | undefined): Iterable<number> {
-  if (only === undefined) {
-    for (let prefix = 1; prefix < rib.prefixes.end; prefix++) yield prefix;
+function namedPeer(peers: ReadonlyMap<string, Peer>, name: string): Peer {
+  const peer = findPeer(peers, name);
+  if (peer) return peer;
+  const known = [...peers.keys()];
+  const list = known.length === 0 ? 'there are no peers' : `there are ${known.slice(0, 20).join(', ')}`;
+  throw new ControlError(404, `no peer "${name}"; ${list}${known.length > 20 ? ', …' : ''}`);
+}
+
+function* prefixesOf({ prefixes }: FamilyRib, { prefix: only, address }: RoutesQuery, rib: Rib): Iterable<number> {
+  const wanted = address === undefined ? only : prefixForAddress(rib, address);
+  if (wanted === undefined) {
+    for (let prefix = 1; prefix < prefixes.end; prefix++) yield prefix;
     return;
   }
-  if (familyOfPrefix(only) !== rib.prefixes.family) return;
-  const prefix = findPrefix(rib.prefixes, only);
+  if (familyOfPrefix(wanted) !== prefixes.family) return;
+  const prefix = findPrefix(prefixes, wanted);
   if (prefix !== 0) yield prefix;
 }
 
-function routesAt(view: RouteView, rib: FamilyRib, prefix: number, peer: Peer | undefined): RouteReport[] {
-  const text = formatPrefix(rib.prefixes.prefixOf(prefix));
-  const best = rib.best[prefix] ?? 0;
-  const route = (attributes: number, stale = false): RouteReport => {
-    const source = rib.sources.get(rib.store.source[attributes] ?? 0);
-    return {
-      prefix: text,
-      ...(source.local ? {} : { from: source.name }),
-      best: attributes === best,
-      stale,
-      attributes: attributesReport(attributesOf(rib.store, attributes), source.local),
-    };
-  };
-  if (view === 'best') return best === 0 ? [] : [route(best)];
-  if (view === 'advertised') {
-    const sent = peer?.groups.get(rib.family)?.announcedOf(prefix, peer.source ?? -1) ?? [];
-    return sent.map((attributes) => route(attributes));
+interface RoutesContext {
+  readonly rib: Rib;
+  readonly familyRib: FamilyRib;
+  readonly peers: ReadonlyMap<string, Peer>;
+  /** Whose routes, or whom they are sent to. */
+  readonly peer: Peer | undefined;
+}
+
+function routesAt(view: RouteView, prefix: number, context: RoutesContext): RouteReport[] {
+  switch (view) {
+    case 'best':
+      return bestAt(prefix, context);
+    case 'received':
+      return receivedAt(prefix, context);
+    case 'advertised':
+      return advertisedAt(prefix, context);
   }
-  const list: RouteReport[] = [];
-  const { paths } = rib;
-  for (let path = paths.heads[prefix] ?? 0; path !== 0; path = paths.next[path] ?? 0) {
-    if (peer && paths.sourceOf(path) !== peer.source) continue;
-    list.push(route(paths.receivedOf(path), paths.stale?.[path] === 1));
-  }
-  return list;
 }
 
-function attributesReport(decoded: DecodedAttributes, local: boolean): RouteAttributesReport {
-  const { origin = 2, asPath = [], localPref, med, communities = [], largeCommunities = [] } = decoded.attributes;
-  const { originatorId, clusterList } = decoded.attributes;
-  const origins = ['igp', 'egp', 'incomplete'] as const;
+function routeReport(prefix: number, set: number, { rib, familyRib }: RoutesContext) {
+  const { name, local } = rib.sources.get(rib.store.source[set] ?? 0);
   return {
-    origin: origins[origin] ?? 'incomplete',
-    asPath: formatAsPath(asPath),
-    ...(local || decoded.nextHops.length === 0 ? {} : { nextHop: decoded.nextHops.map(formatAddress).join(' ') }),
-    ...(localPref === undefined ? {} : { localPref }),
-    ...(med === undefined ? {} : { med }),
-    communities: [
-      ...communities.map((value) => `${value >>> 16}:${value & 0xffff}`),
-      ...largeCommunities.map(({ global, local1, local2 }) => `${global}:${local1}:${local2}`),
-    ],
-    ...(originatorId === undefined ? {} : { originatorId: formatIpv4(originatorId) }),
-    ...(clusterList === undefined ? {} : { clusterList: clusterList.map((id) => formatIpv4(id)) }),
+    prefix: formatPrefix(familyRib.prefixes.prefixOf(prefix)),
+    ...(local ? {} : { from: name }),
+    best: false,
+    stale: false,
+    attributes: reportStored(rib.store, set, local),
   };
 }
 
-/** Everything about one prefix. */
-export function whyReport(
-  asked: Prefix,
-  rib: Rib,
-  peers: ReadonlyMap<string, Peer>,
-  fib: FibSync | undefined,
-): WhyReport {
-  const family: AddressFamily = familyOfPrefix(asked) === 4 ? 'ipv4-unicast' : 'ipv6-unicast';
-  const familyRib = rib.family(family);
-  const prefix = findPrefix(familyRib.prefixes, asked);
-  const canonical = formatPrefix(asked);
-  if (prefix === 0) return { prefix: canonical, paths: [], fib: 'nobody announces it', advertised: [] };
-  return {
-    prefix: canonical,
-    paths: explain(prefix, familyRib).map(({ path, reason }) =>
-      pathReport(path, reason, familyRib, rib, prefix, peers),
-    ),
-    fib: fib ? fib.describe(family, prefix, canonical) : 'the kernel is not programmed',
-    advertised: [...peers.values()].flatMap((peer) => advertisedReport(peer, familyRib, rib, prefix)),
-  };
+function bestAt(prefix: number, context: RoutesContext): RouteReport[] {
+  const set = context.familyRib.best[prefix] ?? 0;
+  return set === 0 ? [] : [{ ...routeReport(prefix, set, context), best: true }];
 }
 
-function pathReport(
-  path: number,
-  reason: string | undefined,
-  familyRib: FamilyRib,
-  rib: Rib,
-  prefix: number,
-  peers: ReadonlyMap<string, Peer>,
-): WhyReport['paths'][number] {
-  const source = rib.sources.get(familyRib.paths.sourceOf(path));
-  const decoded = attributesOf(rib.store, familyRib.paths.receivedOf(path));
-  const stale = familyRib.paths.stale?.[path] === 1 ? ' (stale: the peer restarts)' : '';
-  let verdict = reason ?? 'best';
-  if (familyRib.paths.attributes[path] === 0) verdict = importVerdict(path, familyRib, rib, prefix, peers);
-  if (verdict === 'next hop is unreachable')
-    verdict = `next hop ${decoded.nextHops.map(formatAddress).join(' ')} unreachable`;
-  return {
-    from: describeSource(source),
-    verdict: `${verdict}${stale}`,
-    best: reason === undefined,
-    attributes: attributesReport(decoded, source.local),
-  };
+/** As it was received, with what import made of it. */
+function receivedAt(prefix: number, context: RoutesContext): RouteReport[] {
+  const { familyRib, peer } = context;
+  const { paths } = familyRib;
+  if ((paths.heads[prefix] ?? 0) === 0) return [];
+  return explain(prefix, familyRib)
+    .filter(({ path }) => !peer || paths.sourceOf(path) === peer.source)
+    .map(({ path, reason }) => ({
+      ...routeReport(prefix, paths.receivedOf(path), context),
+      ...(paths.identifiers?.[path] ? { pathId: paths.identifiers[path] } : {}),
+      best: reason === undefined,
+      stale: paths.stale?.[path] === 1,
+      ...(reason === undefined ? {} : { why: pathVerdict(path, reason, prefix, context) }),
+    }));
 }
 
-function importVerdict(
-  path: number,
-  familyRib: FamilyRib,
-  rib: Rib,
-  prefix: number,
-  peers: ReadonlyMap<string, Peer>,
-): string {
-  const source = familyRib.paths.sourceOf(path);
-  const peer = [...peers.values()].find((one) => one.source === source);
-  const filter = peer?.adjRibIn?.filter;
-  if (!filter) return 'rejected by the import filter';
-  const { origin } = rib.filtering.verdict(filter, familyRib.paths.receivedOf(path), familyRib.prefixes, prefix);
-  return origin === undefined ? 'rejected: no import rule matches' : `rejected by ${origin}`;
-}
-
-function advertisedReport(peer: Peer, familyRib: FamilyRib, rib: Rib, prefix: number): WhyReport['advertised'] {
-  const group = peer.groups.get(familyRib.family);
+/** As it was sent. */
+function advertisedAt(prefix: number, context: RoutesContext): RouteReport[] {
+  const { familyRib, peer, rib } = context;
+  const group = peer?.groups.get(familyRib.family);
   if (!group) return [];
-  const sent = group.announcedOf(prefix, peer.source ?? -1).length > 0;
-  return [{ to: peer.settings.name, sent, verdict: sent ? 'sent' : whyNotSent(peer, familyRib, rib, prefix) }];
-}
-
-function whyNotSent(peer: Peer, familyRib: FamilyRib, rib: Rib, prefix: number): string {
-  const group = peer.groups.get(familyRib.family);
-  const best = familyRib.best[prefix] ?? 0;
-  if (!group || best === 0) return 'there is no best path';
-  if (rib.store.source[best] === peer.source) return 'the best path came from this peer';
-  const reason = withheld(best, rib.store, rib.sources, group.treatment);
-  if (reason !== undefined) return reason;
-  const { accept, origin } = rib.filtering.verdict(group.treatment.filter, best, familyRib.prefixes, prefix);
-  if (!accept) return origin === undefined ? 'rejected: no export rule matches' : `rejected by ${origin}`;
-  return 'not sent yet';
+  return group.announcedOf(prefix, peer?.source ?? -1).map((set) => ({
+    ...routeReport(prefix, set, context),
+    best: set === familyRib.best[prefix],
+    attributes: reportSent(rib, set, group.treatment),
+  }));
 }

@@ -27,11 +27,12 @@ export interface BgpRoutesOptions extends BgpOptions {
 
 export async function runBgpPeers(options: BgpOptions, world: World): Promise<void> {
   const report = await ask<PeersReport>('/v1/peers', options, world);
-  await write(report, () => describePeers(report), options, world);
+  await write(report, () => describePeers(report, options.output === 'wide'), options, world);
 }
 
 export async function runBgpRoutes(prefix: string | undefined, options: BgpRoutesOptions, world: World): Promise<void> {
   const { received, advertised, limit } = options;
+  if (!/^[1-9]\d*$/.test(limit)) throw new CommandError(`--limit: a number from 1 on is needed, not "${limit}"`);
   const peer = received ?? advertised;
   const query = new URLSearchParams({
     view: received ? 'received' : advertised ? 'advertised' : 'best',
@@ -66,72 +67,131 @@ async function ask<T>(path: string, options: BgpOptions, world: World, body?: ob
 }
 
 async function write(report: object, describe: () => string, { output }: BgpOptions, world: World): Promise<void> {
-  if (output === 'json') world.out(formatJson(report));
-  else if (output === 'yaml') world.out(await formatYaml(report));
-  else world.out(describe());
+  switch (output) {
+    case 'json':
+      return world.out(formatJson(report));
+    case 'yaml':
+      return world.out(await formatYaml(report));
+    case undefined:
+    case 'table':
+    case 'wide':
+      return world.out(describe());
+    default:
+      throw new CommandError(`-o: "${output}" is no format; table, wide, json and yaml are`);
+  }
 }
 
-export function describePeers({ peers }: PeersReport): string {
+export function describePeers({ peers }: PeersReport, isWide = false): string {
   if (peers.length === 0) return 'No peers are configured.\n';
-  const headings = ['NAME', 'ADDRESS', 'AS', 'STATE', 'SINCE', 'IN', 'ACCEPTED', 'OUT', 'INFO'];
-  const rows = peers.map((peer) => [
-    peer.name,
-    peer.address,
-    String(peer.asn),
-    peer.state,
-    peer.since.slice(0, 19),
-    String(peer.routesIn),
-    String(peer.routesAccepted),
-    String(peer.routesOut),
-    infoOf(peer),
-  ]);
-  return formatTable(headings, rows);
+  const columns = isWide ? [...peerColumns, ...widePeerColumns, infoColumn] : [...peerColumns, infoColumn];
+  return formatTable(
+    columns.map(([heading]) => heading),
+    peers.map((peer) => columns.map(([, of]) => of(peer))),
+  );
 }
+
+type PeerColumn = readonly [heading: string, of: (peer: PeerReport) => string];
+
+const peerColumns: readonly PeerColumn[] = [
+  ['NAME', ({ name }) => name],
+  ['ADDRESS', ({ address }) => address],
+  ['AS', ({ asn }) => (asn === 0 ? 'any' : String(asn))],
+  ['STATE', ({ state }) => state],
+  ['SINCE', ({ since }) => since.slice(0, 19)],
+  ['IN', ({ routesIn }) => String(routesIn)],
+  ['ACCEPTED', ({ routesAccepted }) => String(routesAccepted)],
+  ['OUT', ({ routesOut }) => String(routesOut)],
+];
+
+const widePeerColumns: readonly PeerColumn[] = [
+  ['FLAPS', (peer) => String(flapsOf(peer))],
+  ['MESSAGES IN', ({ messagesIn }) => String(messagesIn)],
+  ['MESSAGES OUT', ({ messagesOut }) => String(messagesOut)],
+  ['QUEUE', ({ queuedBytes }) => String(queuedBytes)],
+  ['LAST ERROR', ({ lastError }) => (lastError ? `${lastError.at.slice(0, 19)} ${lastError.text}` : '')],
+];
+
+const infoColumn: PeerColumn = ['INFO', (peer) => infoOf(peer)];
+
+/** Times that it was lost. */
+const flapsOf = ({ timesEstablished, state }: PeerReport): number =>
+  Math.max(0, timesEstablished - (state === 'Established' ? 1 : 0));
 
 const infoOf = ({ detail, bfd }: PeerReport): string =>
   [detail, bfd && `BFD ${bfd.state}${bfd.state === 'Up' ? '' : ` (${bfd.reason})`}`].filter(Boolean).join(', ');
 
-export function describeRoutes({ view, peer, routes, more }: RoutesReport): string {
-  if (routes.length === 0) return peer === undefined ? 'No routes.\n' : `No routes ${view} for ${peer}.\n`;
-  const headings = ['', 'PREFIX', 'NEXT HOP', 'FROM', 'AS PATH', 'LOCAL PREF', 'MED', 'COMMUNITIES'];
-  const table = formatTable(headings, routes.map(routeRow));
+export function describeRoutes({ view, peer, routes, more, note }: RoutesReport): string {
+  if (routes.length === 0) {
+    const about = peer === undefined ? '' : view === 'advertised' ? ` advertised to ${peer}` : ` received from ${peer}`;
+    return `No routes${about}${note ? `: ${note}` : ''}.\n`;
+  }
+  const columns = routeColumns.filter(([, of, isRare]) => !isRare || routes.some((route) => of(route) !== ''));
+  const table = formatTable(
+    columns.map(([heading]) => heading),
+    routes.map((route) => columns.map(([, of]) => of(route))),
+  );
   return more ? `${table}… and more; --limit shows them\n` : table;
 }
 
-const routeRow = ({ prefix, from, best, stale, attributes }: RouteReport): string[] => [
-  `${best ? '*' : ' '}${stale ? 'S' : ' '}`,
-  prefix,
-  attributes.nextHop ?? '',
-  from ?? 'this node',
-  `${attributes.asPath} ${attributes.origin.slice(0, 1)}`.trim(),
-  String(attributes.localPref ?? ''),
-  String(attributes.med ?? ''),
-  attributes.communities.join(' '),
+/** Rare ones are left out where no route has anything to say there. */
+const routeColumns: readonly (readonly [heading: string, of: (route: RouteReport) => string, isRare?: true])[] = [
+  ['', ({ best, stale }) => `${best ? '*' : ' '}${stale ? 'S' : ' '}`],
+  ['PREFIX', ({ prefix }) => prefix],
+  ['PATH ID', ({ pathId }) => (pathId === undefined ? '' : String(pathId)), true],
+  ['NEXT HOP', ({ attributes }) => attributes.nextHop ?? ''],
+  ['FROM', ({ from }) => from ?? 'this node'],
+  ['AS PATH', ({ attributes }) => `${attributes.asPath} ${attributes.origin.slice(0, 1)}`.trim()],
+  ['LOCAL PREF', ({ attributes }) => String(attributes.localPref ?? '')],
+  ['MED', ({ attributes }) => String(attributes.med ?? '')],
+  ['COMMUNITIES', ({ attributes }) => communitiesOf(attributes)],
+  ['WHY NOT', ({ why }) => why ?? '', true],
 ];
 
-export function describeWhy({ prefix, paths, fib, advertised }: WhyReport): string {
+/** By the names that routers know them by: RFC 1997, 3765, 7999, 8326, 9494. */
+const wellKnown: Readonly<Record<string, string>> = {
+  '65535:0': 'graceful-shutdown',
+  '65535:6': 'llgr-stale',
+  '65535:7': 'no-llgr',
+  '65535:666': 'blackhole',
+  '65535:65281': 'no-export',
+  '65535:65282': 'no-advertise',
+  '65535:65283': 'no-export-subconfed',
+  '65535:65284': 'no-peer',
+};
+
+const communitiesOf = ({ communities, extendedCommunities = [] }: RouteAttributesReport): string =>
+  [...communities.map((text) => wellKnown[text] ?? text), ...extendedCommunities].join(' ');
+
+export function describeWhy({ prefix, covering, paths, fib, advertised }: WhyReport): string {
   const lines = [prefix];
-  if (paths.length === 0) lines.push('  no paths');
-  for (const { from, verdict, best, attributes } of paths) {
-    lines.push(`  ${best ? '*' : ' '} from ${from}: ${verdict}`);
+  if (paths.length === 0) lines.push('  nobody announces it');
+  if (covering !== undefined) lines.push(`  it lies in ${covering}: ask for that one`);
+  for (const { from, pathId, verdict, best, attributes, inForce } of paths) {
+    lines.push(`  ${best ? '*' : ' '} from ${from}${pathId === undefined ? '' : ` #${pathId}`}: ${verdict}`);
     if (attributes) lines.push(`      ${describeAttributes(attributes)}`);
+    if (inForce) lines.push(`      made by ${inForce.by}: ${describeAttributes(inForce.attributes)}`);
   }
   lines.push(`  kernel: ${fib}`);
-  for (const { to, verdict, sent } of advertised) lines.push(`  ${sent ? '→' : '✗'} ${to}: ${verdict}`);
+  for (const { to, verdict, sent, attributes } of advertised) {
+    lines.push(`  ${sent ? '→' : '✗'} ${to}: ${verdict}`);
+    if (attributes) lines.push(`      ${describeAttributes(attributes)}`);
+  }
   return `${lines.join('\n')}\n`;
 }
 
 function describeAttributes(attributes: RouteAttributesReport): string {
-  const { asPath, origin, nextHop, localPref, med, communities, originatorId, clusterList } = attributes;
+  const { asPath, origin, nextHop, localPref, med, originatorId, clusterList, others } = attributes;
+  const communities = communitiesOf(attributes);
   const parts = [
     nextHop && `next hop ${nextHop}`,
     `AS path ${asPath === '' ? '(empty)' : asPath}`,
     `origin ${origin}`,
     localPref !== undefined && `local pref ${localPref}`,
     med !== undefined && `MED ${med}`,
-    communities.length > 0 && `communities ${communities.join(' ')}`,
+    communities !== '' && `communities ${communities}`,
     originatorId && `originator ${originatorId}`,
     clusterList && `cluster list ${clusterList.join(' ')}`,
+    others && `with ${others.join(', ')}`,
   ];
   return parts.filter(Boolean).join(', ');
 }

@@ -27,7 +27,12 @@ export class ScriptedPeer {
   }
 
   send(message: Parameters<typeof encodeMessage>[0]): void {
-    this.#connection?.write(encodeMessage(message));
+    this.sendBytes(encodeMessage(message));
+  }
+
+  /** Whole messages, as wrong as they may be. */
+  sendBytes(bytes: Uint8Array): void {
+    this.#connection?.write(bytes);
   }
 
   #accept(connection: Connection): void {

@@ -20,6 +20,7 @@ const peer: PeerReport = {
   routesAccepted: 0,
   routesOut: 0,
   timesEstablished: 1,
+  malformedUpdates: { treatedAsWithdraw: 0, attributesDiscarded: 0 },
   messagesIn: 3,
   messagesOut: 4,
   queuedBytes: 0,
