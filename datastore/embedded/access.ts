@@ -16,7 +16,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { Refusal, toStatus } from './convert.ts';
-import type { HeaderOf } from './services.ts';
+import { type HeaderOf, refuse } from './services.ts';
 
 export interface AccessSettings {
   readonly listen: string;
@@ -141,8 +141,16 @@ export function authService(
       callback(toStatus(new Refusal(status.INVALID_ARGUMENT, reason)));
     } else callback(toStatus(new Refusal(status.FAILED_PRECONDITION, 'etcdserver: authentication is not enabled')));
   };
-  return { Authenticate: authenticate };
+  const refused = Object.fromEntries(MANAGEMENT.map((name) => [name, noUsers]));
+  return { ...refused, Authenticate: authenticate };
 }
+
+const noUsers = refuse('users and roles are not kept; --password-file names the one user that there is');
+const MANAGEMENT = [
+  ...['AuthEnable', 'AuthDisable', 'UserAdd', 'UserGet', 'UserList', 'UserDelete', 'UserChangePassword'],
+  ...['UserGrantRole', 'UserRevokeRole', 'RoleAdd', 'RoleGet', 'RoleList', 'RoleDelete'],
+  ...['RoleGrantPermission', 'RoleRevokePermission'],
+] as const;
 
 const AUTHENTICATE = '/etcdserverpb.Auth/Authenticate';
 

@@ -1,5 +1,5 @@
-// The answers that carry many keys, encoded straight from Versions: ranges. A generic encoder makes three objects and two
-// buffers of each key first, which is most of the work of a large list.
+// What carries many keys, encoded straight from Versions: the answers to ranges, and the entries of snapshots. A generic
+// encoder makes three objects and two buffers of each key first, which is most of the work of a large list.
 
 import type { Version } from '../mvcc.ts';
 import type { Header } from './messages.ts';
@@ -31,6 +31,15 @@ export function encodeRangeAnswer(answer: object): Buffer {
   }
   writer.number(3, answer.more ? 1 : 0);
   writer.number(4, answer.count);
+  return writer.finish();
+}
+
+/** mvccpb.KeyValue; of a deletion it is the key alone, as in etcd's file. */
+export function encodeKeyValue(version: Version): Buffer {
+  const isDeletion = version.version === 0;
+  const writer = new Writer(isDeletion ? 11 + version.key.length : keyValueSize(version, false));
+  if (isDeletion) writer.text(1, version.key);
+  else writeKeyValue(writer, version, false);
   return writer.finish();
 }
 

@@ -1,5 +1,6 @@
 // The unary services: KV, Lease, Cluster, Maintenance, over the engine.
 
+import { setImmediate } from 'node:timers/promises';
 import {
   type handleUnaryCall,
   type ServerDuplexStream,
@@ -7,6 +8,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import { MvccError } from '../mvcc.ts';
 import {
   deleteResponse,
   putResponse,
@@ -22,8 +24,9 @@ import {
 } from './convert.ts';
 import type { RangeAnswer } from './encode.ts';
 import type { Engine } from './engine.ts';
+import { etcdSnapshot } from './etcd-snapshot.ts';
+import { hashOfAll, hashOfKeys } from './hash.ts';
 import type { DeleteRangeRequest, Header, PutRequest, RangeRequest, TxnRequest } from './messages.ts';
-import { snapshotFrames } from './snapshot.ts';
 
 /** What we claim to be: the etcd whose behaviour this is; clients look at it to know what they may use. */
 export const ETCD_VERSION = '3.4.0';
@@ -115,11 +118,21 @@ export interface MaintenanceFacts {
   readonly diskBytes: () => Promise<number>;
 }
 
+/** For calls that make no sense here. */
+export const refuse = (reason: string): handleUnaryCall<object, object> =>
+  unary(() => Promise.reject(new Refusal(status.UNIMPLEMENTED, `twill-datastore: ${reason}`)));
+
+const oneMember = refuse('it is one member by itself and has no others; run etcd for a cluster');
+
 export const clusterService = (
   engine: Engine,
   header: HeaderOf,
   facts: MaintenanceFacts,
 ): UntypedServiceImplementation => ({
+  MemberAdd: oneMember,
+  MemberRemove: oneMember,
+  MemberUpdate: oneMember,
+  MemberPromote: oneMember,
   MemberList: unary(async () => ({
     header: header(engine.durableRevision),
     members: [{ ID: facts.memberId, name: facts.name, peerURLs: [], clientURLs: facts.clientUrls }],
@@ -148,13 +161,27 @@ export function maintenanceService(
       raftAppliedIndex: engine.durableRevision,
       raftTerm: 1,
     })),
+    Hash: unary(async () => ({ header: header(engine.durableRevision), hash: await hashOfAll(engine.capture()) })),
+    HashKV: unary(async (request: { readonly revision: string }) => {
+      await engine.settled();
+      const captured = engine.capture();
+      const wanted = Number(request.revision);
+      if (wanted > captured.revision) throw new MvccError('future-revision', `revision ${wanted} has not come yet`);
+      // As etcd: at the compacted revision itself members may differ in what they have removed already.
+      if (wanted > 0 && wanted <= captured.compactedRevision) {
+        throw new MvccError('compacted', `revision ${wanted} is compacted, up to ${captured.compactedRevision}`);
+      }
+      const hash = await hashOfKeys(captured, wanted || captured.revision);
+      return { header: header(captured.revision), hash, compact_revision: captured.compactedRevision };
+    }),
+    MoveLeader: oneMember,
     Snapshot: (call: ServerWritableStream<object, unknown>) => {
       sendSnapshot(engine, header, call).catch((error) => call.emit('error', toStatus(error)));
     },
   };
 }
 
-/** A backup: our own snapshot file, as blobs. `twill-datastore --restore` makes a data directory of it. */
+/** A backup: a bbolt file as etcd's own, for `etcdctl snapshot restore` and `twill-datastore --restore`. */
 async function sendSnapshot(
   engine: Engine,
   header: HeaderOf,
@@ -162,11 +189,33 @@ async function sendSnapshot(
 ): Promise<void> {
   await engine.settled();
   const captured = engine.capture();
-  for (const frame of snapshotFrames(captured)) {
+  const answerHeader = header(captured.revision);
+  for await (const blob of inChunks(etcdSnapshot(captured))) {
     if (call.cancelled) return;
-    if (!call.write({ header: header(captured.revision), remaining_bytes: 0, blob: Buffer.from(frame) })) {
-      await new Promise((resolve) => call.once('drain', resolve));
+    if (!call.write({ header: answerHeader, remaining_bytes: 0, blob })) {
+      await new Promise<void>((resolve) => call.once('drain', () => resolve()).once('cancelled', () => resolve()));
     }
   }
   call.end();
+}
+
+/** Bytes in one message of a stream. */
+const CHUNK_BYTES = 64 * 1024;
+
+/** Small pieces together; between chunks others have their turn. */
+async function* inChunks(pieces: Iterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  let waiting: Buffer[] = [];
+  let bytes = 0;
+  for (const piece of pieces) {
+    waiting.push(piece);
+    bytes += piece.length;
+    // An empty piece: there is nothing yet, but it took its time.
+    if (piece.length > 0 && bytes < CHUNK_BYTES) continue;
+    await setImmediate();
+    if (bytes < CHUNK_BYTES) continue;
+    yield Buffer.concat(waiting);
+    waiting = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(waiting);
 }
