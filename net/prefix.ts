@@ -53,10 +53,20 @@ export function parseInterfaceAddress(text: string): { address: Address; length:
   const slash = text.indexOf('/');
   if (slash < 0) return undefined;
   const address = parseAddress(text.slice(0, slash));
-  const digits = text.slice(slash + 1);
-  if (address === undefined || !/^(0|[1-9][0-9]{0,2})$/.test(digits)) return undefined;
-  const length = Number(digits);
+  if (address === undefined) return undefined;
+  const length = parseLength(text, slash + 1);
   return length <= widthOf(familyOf(address)) ? { address, length } : undefined;
+}
+
+/** The number that ends the text; NaN when there is none, or one with a leading zero. */
+function parseLength(text: string, start: number): number {
+  let length = Number.NaN;
+  for (let i = start; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9 || length === 0) return Number.NaN;
+    length = i === start ? digit : length * 10 + digit;
+  }
+  return length;
 }
 
 /** Parses a masked prefix, or a lone address as its /32 or /128. */

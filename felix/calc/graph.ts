@@ -9,7 +9,7 @@
 // It is pure and incremental: no clock and no I/O, the output follows from the present state alone, and a change costs
 // what it touches. Nothing comes out before the first in-sync, nor while ClusterInformation says datastoreReady: false.
 
-import type { Fault, Resource, ResourceId } from '../../datastore/model/index.ts';
+import { type Fault, type Resource, type ResourceId, resourcePrefix } from '../../datastore/model/index.ts';
 import type { ConfigNotes, ConfigSources } from '../config.ts';
 import { ActiveRules } from './active-rules.ts';
 import { type Decoded, decode, type IsLocal, type RawUpdate } from './decode.ts';
@@ -32,6 +32,7 @@ import {
 import { IpSets } from './ip-sets.ts';
 import { LocalEndpoints } from './local-endpoints.ts';
 import type { CalcUpdate, IpSetId } from './output.ts';
+import { RemoteSources } from './remote-sources.ts';
 import { type TierInput, Tiers } from './tiers.ts';
 
 export type { RawUpdate } from './decode.ts';
@@ -76,12 +77,14 @@ class Graph implements CalcGraph {
   readonly #hostEndpoints = new LocalEndpoints(hostEndpointKind(this.#tiers));
   readonly #rules: ActiveRules;
   readonly #facts: Facts;
+  readonly #remotes: RemoteSources;
   readonly #locals = [this.#workloads, this.#hostEndpoints] as const;
   #inSync: 'not-yet' | 'to-deliver' | 'delivered' = 'not-yet';
 
   constructor(options: CalcGraphOptions) {
     this.#nodeName = options.nodeName;
     this.#isLocal = options.isLocal ?? ((_, node) => node === options.nodeName);
+    this.#remotes = new RemoteSources(this.#isLocal);
     this.#facts = new Facts(options.nodeName, options.config);
     this.#rules = new ActiveRules(this.#ipSets, {
       isPolicyInUse: (id) => this.#locals.some((local) => local.policiesInUse.has(id)),
@@ -95,12 +98,24 @@ class Graph implements CalcGraph {
 
   onUpdates(updates: readonly RawUpdate[]): void {
     for (const update of updates) {
+      if (this.#takeRemote(update)) continue;
       const decoded = decode(update, this.#isLocal);
       if (!decoded) continue;
       if (decoded.faults.length > 0) this.faults.set(update.key, decoded.faults);
       else this.faults.delete(update.key);
       this.#take(update, decoded);
     }
+  }
+
+  /** Nearly all of a large cluster. */
+  #takeRemote({ key, value }: RawUpdate): boolean {
+    const source = value === undefined ? undefined : this.#remotes.read(key, value);
+    if (!source) return false;
+    const isNew = this.#ipSets.setSource(key, source);
+    if (this.faults.size > 0) this.faults.delete(key);
+    // It may have been of this node until now.
+    if (!isNew) this.#workloads.removeEndpoint(key.slice(workloadKeyPrefix.length));
+    return true;
   }
 
   get configNotes(): ConfigNotes {
@@ -250,6 +265,7 @@ class Graph implements CalcGraph {
       for (const id of local.policiesInUse.takeChanged()) this.#rules.markPolicy(id);
       for (const name of local.profilesInUse.takeChanged()) this.#rules.markProfile(name);
     }
+    this.#remotes.forget();
     const facts = this.#facts.flush();
     const rules = this.#rules.flush();
     const ipSets = this.#ipSets.flush();
@@ -268,4 +284,5 @@ class Graph implements CalcGraph {
   }
 }
 
+const workloadKeyPrefix = resourcePrefix('WorkloadEndpoint');
 const workloadId = (id: ResourceId): string => `${id.namespace ?? ''}/${id.name}`;

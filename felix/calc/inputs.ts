@@ -21,7 +21,7 @@ import { type Prefix, parseInterfaceAddress } from '../../net/prefix.ts';
 import type { PolicyRules, ProfileRules } from './active-rules.ts';
 import { readNetwork } from './compile.ts';
 import type { HostEndpointDetails, WorkloadDetails } from './endpoint-kinds.ts';
-import type { NamedPort, SourceInput } from './ip-sets.ts';
+import type { NamedPort, SourceInput, SourceShape } from './ip-sets.ts';
 import type { LabelSet } from './label-index.ts';
 import type { LocalEndpoint } from './local-endpoints.ts';
 import type { CalcHost } from './output.ts';
@@ -132,7 +132,7 @@ export function profileInput(profile: Profile): ProfileInput {
  * Labels of a workload. Those that say where it belongs come from the resource's place and not from its labels: a pod
  * does not choose its namespace.
  */
-function workloadLabels({ metadata, spec }: WorkloadEndpoint): LabelSet {
+function workloadLabels({ metadata, spec }: WorkloadInput): LabelSet {
   return {
     given: metadata.labels ?? {},
     system: {
@@ -143,15 +143,22 @@ function workloadLabels({ metadata, spec }: WorkloadEndpoint): LabelSet {
   };
 }
 
-export function workloadSource(workload: WorkloadEndpoint): SourceInput {
-  const { spec } = workload;
-  return {
-    labels: workloadLabels(workload),
-    parents: spec.profiles ?? [],
-    prefixes: networkTexts(spec.ipNetworks),
-    ports: namedPorts(spec.ports),
-  };
+/** Of a workload what makes its shape. */
+export interface WorkloadInput {
+  readonly metadata: Pick<WorkloadEndpoint['metadata'], 'namespace' | 'labels'>;
+  readonly spec: Pick<WorkloadEndpoint['spec'], 'orchestrator' | 'serviceAccountName' | 'profiles' | 'ports'>;
 }
+
+export const workloadShape = (workload: WorkloadInput): SourceShape => ({
+  labels: workloadLabels(workload),
+  parents: workload.spec.profiles ?? [],
+  ports: namedPorts(workload.spec.ports),
+});
+
+export const workloadSource = (workload: WorkloadEndpoint): SourceInput => ({
+  shape: workloadShape(workload),
+  prefixes: networkTexts(workload.spec.ipNetworks),
+});
 
 /** Undefined for an endpoint without an interface: nothing on the node can be done for it. */
 export function localWorkload(
@@ -179,11 +186,10 @@ export function localWorkload(
 }
 
 export function hostEndpointSource({ metadata, spec }: HostEndpoint): SourceInput {
+  const labels = { given: metadata.labels ?? {} };
   return {
-    labels: { given: metadata.labels ?? {} },
-    parents: spec.profiles ?? [],
+    shape: { labels, parents: spec.profiles ?? [], ports: namedPorts(spec.ports) },
     prefixes: networkTexts(spec.expectedIPs),
-    ports: namedPorts(spec.ports),
   };
 }
 
@@ -209,14 +215,10 @@ export function networkSetSource(set: NetworkSet | GlobalNetworkSet): SourceInpu
   const prefixes = networkTexts(spec.nets);
   const given = metadata.labels ?? {};
   const { namespace } = metadata;
-  if (!namespace) return { labels: { given }, parents: [], prefixes, ports: [] };
-  return {
-    labels: { given, system: { [NAMESPACE_LABEL]: namespace } },
-    // A network set inherits the labels of its namespace, as the pods in it do.
-    parents: [`kns.${namespace}`],
-    prefixes,
-    ports: [],
-  };
+  if (!namespace) return { shape: { labels: { given }, parents: [], ports: [] }, prefixes };
+  const labels = { given, system: { [NAMESPACE_LABEL]: namespace } };
+  // A network set inherits the labels of its namespace, as the pods in it do.
+  return { shape: { labels, parents: [`kns.${namespace}`], ports: [] }, prefixes };
 }
 
 export function hostInput(node: Node): CalcHost {

@@ -19,13 +19,18 @@ export interface NamedPort {
   readonly port: number;
 }
 
-/** Something with labels and addresses that selectors in rules can mean. */
-export interface SourceInput {
+/** What the pods of one Deployment have in common. Whoever can tell that it is the same hands over the same object. */
+export interface SourceShape {
   readonly labels: LabelSet;
   /** Profiles, whose labels it inherits. */
   readonly parents: readonly string[];
-  readonly prefixes: readonly Prefix[];
   readonly ports: readonly NamedPort[];
+}
+
+/** Something with labels and addresses that selectors in rules can mean. */
+export interface SourceInput {
+  readonly shape: SourceShape;
+  readonly prefixes: readonly Prefix[];
 }
 
 /** What a rule refers to: all sources that a selector matches, or one named port of them. */
@@ -49,7 +54,14 @@ interface IpSet {
   delivered: boolean;
 }
 
+/** Where in the index sources of one shape are. */
+interface Placement {
+  readonly group: LabelGroup<Source, IpSet>;
+  readonly ports: readonly NamedPort[];
+}
+
 const MAX_PORT_LISTS = 4096;
+const MAX_PLACEMENTS = 4096;
 const noPorts: readonly NamedPort[] = [];
 
 export class IpSets {
@@ -60,28 +72,43 @@ export class IpSets {
   readonly #changed = new Set<IpSet>();
   /** Lists of named ports by their text: the pods of a Deployment share one. */
   readonly #portLists = new Map<string, readonly NamedPort[]>();
+  /** What was worked out for shapes: 250,000 endpoints come in some thousands of them. */
+  readonly #placements = new Map<SourceShape, Placement>();
 
   get setCount(): number {
     return this.#sets.size;
   }
 
-  setSource(key: string, input: SourceInput): void {
+  /** True when there was none of that key. */
+  setSource(key: string, input: SourceInput): boolean {
     const prefixes = this.#pool.acquire(input.prefixes);
-    const ports = this.#sharedPorts(input.ports);
+    const placement = this.#place(input.shape);
     const existing = this.#sources.get(key);
-    if (!existing) {
-      const source: Source = { group: this.#index.groupOf(input.labels, input.parents), prefixes, ports };
-      this.#index.enter(source, source.group);
-      this.#sources.set(key, source);
-      for (const set of setsOf(source.group)) this.#contribute(set, source);
-      return;
+    if (existing) {
+      this.#replace(existing, placement, prefixes);
+      return false;
     }
-    this.#replace(existing, input, prefixes, ports);
+    const { group, ports } = placement;
+    const source: Source = { group, prefixes, ports };
+    this.#index.enter(source, group);
+    this.#sources.set(key, source);
+    if (group.matches) for (const set of setsOf(group)) this.#contribute(set, source);
+    return true;
   }
 
-  #replace(source: Source, input: SourceInput, prefixes: Few<PooledPrefix>, ports: readonly NamedPort[]): void {
+  #place(shape: SourceShape): Placement {
+    const known = this.#placements.get(shape);
+    // A group that everybody left is not the index's any more.
+    if (known && this.#index.has(known.group)) return known;
+    const group = this.#index.groupOf(shape.labels, shape.parents);
+    const placement = { group, ports: this.#sharedPorts(shape.ports) };
+    if (this.#placements.size >= MAX_PLACEMENTS) this.#placements.clear();
+    this.#placements.set(shape, placement);
+    return placement;
+  }
+
+  #replace(source: Source, { group, ports }: Placement, prefixes: Few<PooledPrefix>): void {
     const before = { group: source.group, prefixes: source.prefixes, ports: source.ports };
-    const group = this.#index.groupOf(input.labels, input.parents);
     const same = sameElements(before.prefixes, prefixes) && before.ports === ports;
     if (same && group === before.group) {
       this.#pool.release(prefixes);
@@ -178,6 +205,7 @@ export class IpSets {
       }
     }
     this.#changed.clear();
+    this.#placements.clear();
     this.#pool.sweep();
     return { additions, removals };
   }

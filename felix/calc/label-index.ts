@@ -130,6 +130,10 @@ export class LabelIndex<M extends object, S> {
     return group;
   }
 
+  has(group: LabelGroup<M, S>): boolean {
+    return this.#groups.get(group.key) === group;
+  }
+
   enter(member: M, group: LabelGroup<M, S>): void {
     group.members = addToFew(group.members, member);
   }

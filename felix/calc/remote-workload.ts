@@ -55,13 +55,13 @@ const isObject = (value: unknown): value is Json =>
 const isOptionalText = (value: unknown): value is string | undefined =>
   value === undefined || typeof value === 'string';
 
-const isTexts = (value: unknown): value is readonly string[] =>
+export const isTexts = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every((one) => typeof one === 'string');
 
 const isNetworks = (value: unknown): value is readonly string[] =>
   isTexts(value) && value.every((text) => parseInterfaceAddress(text) !== undefined);
 
-function isLabels(value: unknown): value is Readonly<Record<string, string>> {
+export function isLabels(value: unknown): value is Readonly<Record<string, string>> {
   if (!isObject(value)) return false;
   for (const name in value) if (typeof value[name] !== 'string') return false;
   return true;
@@ -73,7 +73,7 @@ interface Port {
   readonly port: number;
 }
 
-const isPorts = (value: unknown): value is readonly Port[] => Array.isArray(value) && value.every(isPort);
+export const isPorts = (value: unknown): value is readonly Port[] => Array.isArray(value) && value.every(isPort);
 
 function isPort(value: unknown): value is Port {
   if (!isObject(value)) return false;

@@ -74,8 +74,8 @@ function selectionTest(world: PolicyWorld): {
     const index = new LabelIndex<object, object>();
     for (const [name, profile] of world.profiles)
       index.setParent(name, new Map(Object.entries(profile.spec.labelsToApply ?? {})));
-    for (const { labels, parents, isEndpoint } of world.sources) {
-      if (kind === 'all' || isEndpoint) index.enter({}, index.groupOf(labels, parents));
+    for (const { shape, isEndpoint } of world.sources) {
+      if (kind === 'all' || isEndpoint) index.enter({}, index.groupOf(shape.labels, shape.parents));
     }
     return index;
   };

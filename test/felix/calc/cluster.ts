@@ -58,7 +58,8 @@ export class Cluster {
     for (let i = 0; i < namespaces; i++)
       yield namespace(`ns-${i}`, { team: `team-${i % 40}`, stage: i % 3 === 0 ? 'prod' : 'test' });
     yield entry('IPPool', 'pods', { spec: { cidr: '10.0.0.0/8', natOutgoing: true } });
-    for (let i = 0; i < endpoints; i++) yield this.endpoint(i);
+    // Namespace by namespace, as the store lists them.
+    for (let ns = 0; ns < namespaces; ns++) for (let i = ns; i < endpoints; i += namespaces) yield this.endpoint(i);
   }
 
   #pick<T>(values: readonly T[]): T | undefined {
