@@ -39,7 +39,7 @@ import { onSupervisorGone } from './supervisor.ts';
 /** Learned routes belong to the bgp child, and may be a million. */
 const bgpRouteProtocol = 81;
 /** Should an event ever be missed: everything is compared with the kernel this often. */
-const resyncIntervalMs = 90_000;
+const auditIntervalMs = 90_000;
 
 /** Every packet that is followed costs some: whoever needs longer asks again. */
 const longestTraceSec = 3600;
@@ -58,9 +58,11 @@ export async function runFelix(options: NodeOptions): Promise<void> {
 
   const batches = new NftBatchSocket();
   const dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
+  const longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
   const channel = new KernelTable({
     batches,
     dumps,
+    longDumps,
     openText: () =>
       openGuardedNftables({
         markFile: `${options.runDir}/libnftables.mark`,
@@ -102,7 +104,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
       onError: (error: KvError) => log.warn({ code: error.code, reason: error.message }, 'datastore does not answer'),
     },
   });
-  const resync = setInterval(() => dataplane.requestResync(), resyncIntervalMs);
+  const audit = setInterval(() => dataplane.requestAudit(), auditIntervalMs);
   const tracer = new Tracer({
     rules: () => dataplane.rules(),
     ruleComments: (chain) => channel.ruleComments(chain),
@@ -111,7 +113,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   log.info({ backend: channel.name, node: options.nodeName }, 'felix started');
 
   log.info({ why: await stopped }, 'stopping; routes and policy stay as they are');
-  clearInterval(resync);
+  clearInterval(audit);
   server.close();
   server.closeAllConnections();
   await tracer.close();
@@ -122,6 +124,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   await channel.close();
   batches.close();
   dumps.close();
+  longDumps.close();
   conntrack?.close();
   netlink.close();
 }

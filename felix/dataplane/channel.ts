@@ -12,9 +12,15 @@ import type { NetlinkSocket } from '../../linux/netlink/socket.ts';
 import type { NftClient } from '../../linux/nftables.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { compileRule } from '../nft/compile.ts';
-import { readCounters, readRuleComments, readTable } from '../nft/decode.ts';
+import {
+  type PartialRead,
+  type PartialState,
+  readCounters,
+  readRuleComments,
+  readTableInThread,
+} from '../nft/decode.ts';
 import { encodeCommands } from '../nft/encode.ts';
-import { type SetDeclaration, type TableState, tableName } from '../nft/objects.ts';
+import { type KernelState, type SetDeclaration, tableName } from '../nft/objects.ts';
 import type { Transaction } from '../nft/transaction.ts';
 
 export type ApplyResult =
@@ -34,7 +40,9 @@ export interface TableChannel {
   /** `declarationOf`: of sets that exist already. */
   apply(transaction: Transaction, declarationOf: DeclarationOf): Promise<ApplyResult>;
   /** Undefined: there is no table of ours. Throws when it can not be read. */
-  read(): TableState | undefined;
+  read(): Promise<KernelState | undefined>;
+  /** As read(), of some sets; given up when something more urgent comes. */
+  readPart(part: PartialRead): Promise<PartialState>;
   counters(): ReadonlyMap<string, Count>;
 }
 
@@ -48,6 +56,8 @@ export interface Count {
 export interface ChannelOptions {
   readonly batches: Pick<NftBatchSocket, 'run'>;
   readonly dumps: Pick<NetlinkSocket, 'dump'>;
+  /** Another socket: a reading of the whole table takes its time, and counters are asked for meanwhile. */
+  readonly longDumps: Pick<NetlinkSocket, 'dumpInThread'>;
   /** Opened when it is needed first. */
   readonly openText: () => NftClient;
   readonly log: Logger;
@@ -100,8 +110,13 @@ export class KernelTable implements TableChannel {
     }
   }
 
-  read(): TableState | undefined {
-    return readTable(this.options.dumps);
+  async read(): Promise<KernelState | undefined> {
+    const result = await this.readPart({ elementsOf: () => true, isGivenUp: () => false });
+    return result.kind === 'read' ? result.state : undefined;
+  }
+
+  readPart(part: PartialRead): Promise<PartialState> {
+    return readTableInThread(this.options.longDumps, part);
   }
 
   counters(): ReadonlyMap<string, Count> {

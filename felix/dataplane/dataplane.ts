@@ -17,6 +17,7 @@ import type { Address } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
 import { tableName } from '../nft/objects.ts';
+import { Auditor } from './auditor.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
 import type { TableChannel } from './channel.ts';
 import type { EndpointChange, InterfaceChange } from './endpoints.ts';
@@ -76,6 +77,7 @@ export class Dataplane {
   private readonly switched = new Set<string>();
   private readonly revocation: Revocation | undefined;
   private readonly cutter: FlowCutter | undefined;
+  private readonly auditor = new Auditor();
 
   /** Rendered, and not in the kernel yet: an attempt that fails must not lose them. */
   private uncommitted: EndpointChange[] = [];
@@ -111,7 +113,8 @@ export class Dataplane {
 
   /** Puts up the empty table where there is none. Call before anything else. */
   async start(): Promise<void> {
-    if (this.options.channel.read()) return;
+    const found = await this.options.channel.readPart({ elementsOf: () => false, isGivenUp: () => false });
+    if (found.kind === 'read' && found.state) return;
     const { ruleset } = this.table;
     const result = await this.options.channel.apply(ruleset.pending(), (name) => ruleset.declarationOf(name));
     if (result.kind === 'failed') throw new Error(`cannot create the nftables table: ${result.message}`);
@@ -152,6 +155,14 @@ export class Dataplane {
           if (this.routes.onEvent(event)) this.schedule(0);
       }
     }
+  }
+
+  /** Compares with the kernel what should not have changed, when there is time; of many sets some each time. */
+  requestAudit(): void {
+    this.auditor.request();
+    this.routesUnknown = true;
+    this.interfacesUnknown = true;
+    this.schedule(0);
   }
 
   /** Compares everything with the kernel on the next apply. */
@@ -272,10 +283,11 @@ export class Dataplane {
       this.noteFailure(error);
     }
     this.lastApplyMs = performance.now() - started;
+    await this.audit();
   }
 
   private async applyOnce(): Promise<RouteFailure[]> {
-    if (this.tableUnknown) this.readTable();
+    if (this.tableUnknown) await this.readTable();
     if (this.routesUnknown) {
       this.routes.resync();
       // Only now: a read that failed is tried again.
@@ -313,13 +325,42 @@ export class Dataplane {
     this.interfacesUnknown = false;
   }
 
-  private readTable(): void {
+  /** Not during render(): what it changes and what is read here must not mix. */
+  private async readTable(): Promise<void> {
     const { ruleset } = this.table;
-    ruleset.rebase(this.options.channel.read());
+    // Before: an edit that comes while we read makes it unknown again.
     this.tableUnknown = false;
-    if (this.everApplied && ruleset.isPending) {
-      this.repairs++;
-      this.log.warn('the table in the kernel was not as we left it; putting it right');
+    try {
+      ruleset.rebase(await this.options.channel.read());
+    } catch (error) {
+      this.tableUnknown = true;
+      throw error;
+    }
+    if (this.everApplied) this.noteDrift();
+  }
+
+  private noteDrift(): void {
+    if (!this.table.ruleset.isPending) return;
+    this.repairs++;
+    this.log.warn('the table in the kernel was not as we left it; putting it right');
+  }
+
+  /** Compares, when nothing else is to be done; what differs is put right by the next apply. */
+  private async audit(): Promise<void> {
+    const { ruleset } = this.table;
+    if (!this.auditor.isWanted || this.tableUnknown || ruleset.isPending || this.closed) return;
+    const isMoreUrgent = (): boolean => this.closed || this.tableUnknown || (this.wanted && !this.auditor.isOverdue);
+    try {
+      const state = await this.auditor.read(this.options.channel, ruleset, isMoreUrgent);
+      if (!state) return;
+      ruleset.rebase(state.table);
+      this.noteDrift();
+      if (ruleset.isPending) this.schedule(0);
+    } catch (error) {
+      this.log.warn(
+        { reason: error instanceof Error ? error.message : String(error) },
+        'the table can not be compared',
+      );
     }
   }
 

@@ -10,11 +10,12 @@ import * as nf from './numbers.ts';
 import {
   type BaseHook,
   type Chain,
+  type Elements,
   type HookName,
+  type KernelState,
   type KeyType,
   type Rule,
   type SetDeclaration,
-  type TableState,
   tableName,
 } from './objects.ts';
 
@@ -23,36 +24,112 @@ const NFPROTO_INET = 1;
 /** Behind nfgenmsg. */
 const attributesAt = 4;
 
+/** One dump of a reading. */
+interface Dumping {
+  readonly request: NetlinkRequest;
+  take(message: NetlinkMessage): void;
+  /** The kernel's table changed meanwhile: all of it comes again. */
+  restart(): void;
+}
+
+class Dump<T> implements Dumping {
+  readonly request: NetlinkRequest;
+  found: T[] = [];
+  readonly #read: (payload: Uint8Array) => T | undefined;
+
+  constructor(request: NetlinkRequest, read: (payload: Uint8Array) => T | undefined) {
+    this.request = request;
+    this.#read = read;
+  }
+
+  take({ payload }: NetlinkMessage): void {
+    // nfgenmsg begins with the family: other families' tables may have our name.
+    if (payload[0] !== NFPROTO_INET) return;
+    const value = this.#read(payload);
+    if (value !== undefined) this.found.push(value);
+  }
+
+  restart(): void {
+    this.found = [];
+  }
+}
+
 /** Undefined: there is no table of ours. */
-export function readTable(socket: Pick<NetlinkSocket, 'dump'>): TableState | undefined {
-  const flags = collect(
-    socket,
+export function readTable(socket: Pick<NetlinkSocket, 'dump'>): KernelState | undefined {
+  const reading = readingOf(() => true);
+  for (;;) {
+    const step = reading.next();
+    if (step.done) return step.value;
+    run(socket, step.value);
+  }
+}
+
+export interface PartialRead {
+  /** Of which sets the elements are read: each costs a walk of the kernel through all sets of the table. */
+  readonly elementsOf: (set: string) => boolean;
+  /** Asked again and again; true ends the reading. */
+  readonly isGivenUp: () => boolean;
+}
+
+export type PartialState =
+  | { readonly kind: 'read'; readonly state: KernelState | undefined }
+  | { readonly kind: 'given-up' };
+
+/** As readTable(), while the event loop goes on. */
+export async function readTableInThread(
+  socket: Pick<NetlinkSocket, 'dumpInThread'>,
+  { elementsOf, isGivenUp }: PartialRead,
+): Promise<PartialState> {
+  const reading = readingOf(elementsOf);
+  for (;;) {
+    const step = reading.next();
+    if (step.done) return { kind: 'read', state: step.value };
+    const dumping = step.value;
+    await socket.dumpInThread(
+      dumping.request,
+      (message) => dumping.take(message),
+      () => dumping.restart(),
+    );
+    if (isGivenUp()) return { kind: 'given-up' };
+  }
+}
+
+/** Yields one dump after the other, each to be filled before the next is asked for. */
+function* readingOf(elementsOf: (set: string) => boolean): Generator<Dumping, KernelState | undefined, void> {
+  const ofTable = (type: number) => (w: MessageWriter) => w.attributeString(type, table);
+  const tables = new Dump(
     request('tables', nf.message.getTable, () => {}),
     readTableFlags,
   );
-  const [own] = flags;
+  yield tables;
+  const [own] = tables.found;
   if (own === undefined) return undefined;
-  const chains = new Map<string, Chain & { readonly rules: Rule[] }>();
-  for (const chain of collect(
-    socket,
+  const chains = new Dump(
     request('chains', nf.message.getChain, () => {}),
     readChain,
-  )) {
-    chains.set(chain.name, chain);
+  );
+  yield chains;
+  const byName = new Map(chains.found.map((chain) => [chain.name, chain]));
+  const rules = new Dump(request('rules', nf.message.getRule, ofTable(nf.rule.table)), readRule);
+  yield rules;
+  for (const { chain, comment } of rules.found) byName.get(chain)?.rules.push({ text: '', comment });
+  const counters = new Dump(request('objects', nf.message.getObject, ofTable(nf.object.table)), readCounterName);
+  yield counters;
+  const declarations = new Dump(request('sets', nf.message.getSet, ofTable(nf.set.table)), readSet);
+  yield declarations;
+  const sets = new Map<string, { declaration: SetDeclaration; elements: Elements | undefined }>();
+  for (const declaration of declarations.found) {
+    const { name, timeoutSec } = declaration;
+    if (timeoutSec !== undefined) sets.set(name, { declaration, elements: new Map() });
+    else if (!elementsOf(name)) sets.set(name, { declaration, elements: undefined });
+    else {
+      const lists = dumpOfElements(declaration);
+      yield lists;
+      sets.set(name, { declaration, elements: elementsFrom(lists.found.flat(), declaration) });
+    }
   }
-  const ofTable = (type: number) => (w: MessageWriter) => w.attributeString(type, table);
-  for (const found of collect(socket, request('rules', nf.message.getRule, ofTable(nf.rule.table)), readRule)) {
-    chains.get(found.chain)?.rules.push({ text: '', comment: found.comment });
-  }
-  const objects = request('objects', nf.message.getObject, ofTable(nf.object.table));
-  const counters = new Set(collect(socket, objects, readCounterName));
-  const sets = new Map<string, { declaration: SetDeclaration; elements: Map<string, string> }>();
-  for (const declaration of collect(socket, request('sets', nf.message.getSet, ofTable(nf.set.table)), readSet)) {
-    const elements =
-      declaration.timeoutSec === undefined ? readElements(socket, declaration) : new Map<string, string>();
-    sets.set(declaration.name, { declaration, elements });
-  }
-  return { chains, sets, counters, dormant: (own & nf.tableFlag.dormant) !== 0 };
+  const dormant = (own & nf.tableFlag.dormant) !== 0;
+  return { chains: byName, sets, counters: new Set(counters.found), dormant };
 }
 
 /** Packets and bytes of every counter of our table. */
@@ -104,20 +181,17 @@ function collect<T>(
   what: NetlinkRequest,
   read: (payload: Uint8Array) => T | undefined,
 ): T[] {
-  let found: T[] = [];
+  const dump = new Dump(what, read);
+  run(socket, dump);
+  return dump.found;
+}
+
+function run(socket: Pick<NetlinkSocket, 'dump'>, dumping: Dumping): void {
   socket.dump(
-    what,
-    ({ payload }: NetlinkMessage) => {
-      // nfgenmsg begins with the family: other families' tables may have our name.
-      if (payload[0] !== NFPROTO_INET) return;
-      const value = read(payload);
-      if (value !== undefined) found.push(value);
-    },
-    () => {
-      found = [];
-    },
+    dumping.request,
+    (message) => dumping.take(message),
+    () => dumping.restart(),
   );
-  return found;
 }
 
 function readTableFlags(payload: Uint8Array): number | undefined {
@@ -257,14 +331,15 @@ interface RawElement {
   readonly value: string;
 }
 
-function readElements(socket: Pick<NetlinkSocket, 'dump'>, declaration: SetDeclaration): Map<string, string> {
-  const { name, key: types, interval } = declaration;
-  const raw: RawElement[] = [];
-  const dump = request(`elements of ${name}`, nf.message.getElement, (w) => {
+function dumpOfElements({ name }: SetDeclaration): Dump<RawElement[]> {
+  const elements = request(`elements of ${name}`, nf.message.getElement, (w) => {
     w.attributeString(nf.elementList.table, table);
     w.attributeString(nf.elementList.set, name);
   });
-  for (const some of collect(socket, dump, readElementList)) raw.push(...some);
+  return new Dump(elements, readElementList);
+}
+
+function elementsFrom(raw: RawElement[], { key: types, interval }: SetDeclaration): Elements {
   if (interval && types.length === 1) return pairIntervals(raw, types);
   return new Map(raw.map(({ key, keyEnd, value }) => [decodeKey(key, keyEnd, types), value]));
 }

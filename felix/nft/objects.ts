@@ -60,6 +60,12 @@ export interface TableState {
   readonly dormant?: boolean;
 }
 
+/** What was read of the kernel's table. */
+export interface KernelState extends Omit<TableState, 'sets'> {
+  /** Elements are undefined where they were not read: nothing is said of them. */
+  readonly sets: ReadonlyMap<string, { readonly declaration: SetDeclaration; readonly elements: Elements | undefined }>;
+}
+
 /** The `hook` part of a chain's declaration; empty for a chain that is only jumped to. */
 export const hookText = (base: BaseHook | undefined): string =>
   base ? `type ${base.type} hook ${base.hook} priority ${base.priority}; policy ${base.policy ?? 'accept'};` : '';
@@ -69,6 +75,17 @@ export const hookText = (base: BaseHook | undefined): string =>
  * after a restart, without having to understand how the kernel prints them.
  */
 export function ruleComment(rule: Rule): string {
+  const known = comments.get(rule);
+  if (known !== undefined) return known;
+  const comment = makeComment(rule);
+  comments.set(rule, comment);
+  return comment;
+}
+
+/** A comparison with the kernel asks for those of all rules. */
+const comments = new WeakMap<Rule, string>();
+
+function makeComment(rule: Rule): string {
   const room = 127 - 10;
   const human = rule.comment.replaceAll(/[^ !#-~]/g, '?').slice(0, room);
   return `${human}${human === '' ? '' : ' '}#${fingerprint(rule.text)}`;

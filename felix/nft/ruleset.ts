@@ -11,6 +11,7 @@ import {
   type Chain,
   type Elements,
   hookText,
+  type KernelState,
   ruleComment,
   type SetDeclaration,
   sameDeclaration,
@@ -27,6 +28,8 @@ interface SetState {
 
 /** What the kernel has of a set whose presence changed; undefined: no such set. */
 type KernelSet = { readonly declaration: SetDeclaration; readonly elements: Elements } | undefined;
+
+type ReadSet = KernelState['sets'] extends ReadonlyMap<string, infer T> ? T : never;
 
 /** What the kernel has of a chain: of rules it keeps our comments, which carry the fingerprints of their texts. */
 interface KernelChain {
@@ -161,8 +164,19 @@ export class Ruleset {
     this.dirtyCounters.clear();
   }
 
-  /** Takes what the kernel really has as the base of the next comparison; undefined: there is no table of ours. */
-  rebase(kernel: TableState | undefined): void {
+  hasSet(name: string): boolean {
+    return this.sets.has(name);
+  }
+
+  setNames(): Iterable<string> {
+    return this.sets.keys();
+  }
+
+  /**
+   * Takes what the kernel really has as the base of the next comparison; undefined: there is no table of ours. Sets whose
+   * elements were not read count as right: only for when nothing is pending.
+   */
+  rebase(kernel: KernelState | undefined): void {
     this.committed();
     this.tableMissing = kernel === undefined;
     this.mustRebuild = kernel?.dormant === true;
@@ -178,7 +192,9 @@ export class Ruleset {
     for (const name of this.counters) if (!kernel?.counters.has(name)) this.dirtyCounters.set(name, false);
     for (const name of kernel?.counters ?? []) if (!this.counters.has(name)) this.dirtyCounters.set(name, true);
     for (const [name, set] of this.sets) this.rebaseSet(set, kernel?.sets.get(name));
-    for (const [name, found] of kernel?.sets ?? []) if (!this.sets.has(name)) this.dirtySets.set(name, found);
+    for (const [name, { declaration, elements = new Map() }] of kernel?.sets ?? []) {
+      if (!this.sets.has(name)) this.dirtySets.set(name, { declaration, elements });
+    }
   }
 
   /** The kernel's table can not be read: the next transaction writes all of it anew. */
@@ -187,7 +203,7 @@ export class Ruleset {
     this.mustRebuild = true;
   }
 
-  private rebaseSet(set: SetState, found: KernelSet): void {
+  private rebaseSet(set: SetState, found: ReadSet | undefined): void {
     if (!found) {
       this.dirtySets.set(set.declaration.name, undefined);
       return;
@@ -197,6 +213,7 @@ export class Ruleset {
       this.mustRebuild = true;
       return;
     }
+    if (!found.elements) return;
     for (const [key, value] of set.elements) {
       const kernelValue = found.elements.get(key);
       if (kernelValue !== value) set.dirty.set(key, kernelValue);

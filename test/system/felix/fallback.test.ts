@@ -22,15 +22,18 @@ describe('ways to the kernel’s table', function () {
   const netns = netnsPath(name);
   const log = createLogger('felix', 'silent');
   let dumps: NetlinkSocket;
+  let longDumps: NetlinkSocket;
   let batches: NftBatchSocket;
 
   beforeEach(() => {
     createNetns(name);
     dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
+    longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
     batches = new NftBatchSocket({ netns });
   });
   afterEach(() => {
     dumps.close();
+    longDumps.close();
     batches.close();
     deleteNetns(name);
   });
@@ -43,13 +46,14 @@ describe('ways to the kernel’s table', function () {
       const channel = new KernelTable({
         batches: refusing,
         dumps,
+        longDumps,
         openText: () => openNftables({ netns, backend }),
         log,
       });
       const { ruleset } = table();
       assert.deepEqual(await channel.apply(ruleset.pending(), () => undefined), { kind: 'ok' });
       assert.equal(channel.name, backend);
-      ruleset.rebase(channel.read());
+      ruleset.rebase(await channel.read());
       assert.equal(ruleset.pending().text(), '');
       await channel.close();
     });
@@ -57,19 +61,19 @@ describe('ways to the kernel’s table', function () {
 
   it('says that its picture is stale, and tries nothing else, when the kernel does not know what it should', async () => {
     const openText = () => assert.fail('must not be opened');
-    const channel = new KernelTable({ batches, dumps, openText, log });
+    const channel = new KernelTable({ batches, dumps, longDumps, openText, log });
     const transaction = new Transaction([{ kind: 'flush-chain', name: 'nowhere' }]);
     const result = await channel.apply(transaction, () => undefined);
     assert.ok(result.kind === 'failed' && result.stale, JSON.stringify(result));
   });
 
   it('lets libnftables write a rule that our compiler does not know', async () => {
-    const channel = new KernelTable({ batches, dumps, openText: () => openNftables({ netns }), log });
+    const channel = new KernelTable({ batches, dumps, longDumps, openText: () => openNftables({ netns }), log });
     const { ruleset } = table();
     ruleset.setChain({ name: 'odd', rules: [{ text: 'tcp flags syn ip dscp 1 drop', comment: 'odd' }] });
     assert.deepEqual(await channel.apply(ruleset.pending(), () => undefined), { kind: 'ok' });
     assert.equal(channel.name, 'netlink');
-    ruleset.rebase(channel.read());
+    ruleset.rebase(await channel.read());
     assert.equal(ruleset.pending().text(), '');
     await channel.close();
   });

@@ -165,6 +165,7 @@ export class Felix {
   private readonly conntrack: Conntrack;
   private readonly batches: NftBatchSocket;
   private readonly dumps: NetlinkSocket;
+  private readonly longDumps: NetlinkSocket;
   private readonly channel: KernelTable;
 
   constructor(namespace: string, events: boolean) {
@@ -173,9 +174,11 @@ export class Felix {
       process.env['TWILL_TEST_LOG'] === 'trace' ? 'trace' : process.env['TWILL_TEST_LOG'] ? 'info' : 'silent';
     this.batches = new NftBatchSocket({ netns });
     this.dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
+    this.longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
     const log = createLogger('felix', level);
     const openText = () => openNftables({ netns });
-    this.channel = new KernelTable({ batches: this.batches, dumps: this.dumps, openText, log });
+    const { batches, dumps, longDumps } = this;
+    this.channel = new KernelTable({ batches, dumps, longDumps, openText, log });
     this.netlink = new Rtnetlink({ netns });
     this.conntrack = new Conntrack({ netns });
     this.dataplane = new Dataplane({
@@ -208,6 +211,7 @@ export class Felix {
     await this.channel.close();
     this.batches.close();
     this.dumps.close();
+    this.longDumps.close();
     this.netlink.close();
     this.conntrack.close();
   }
