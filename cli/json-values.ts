@@ -2,6 +2,8 @@
 //
 // One pass finds where each value ends, and names that occur twice in an object: JSON.parse would silently keep the last.
 
+import { placeIn } from './text-place.ts';
+
 export type JsonValues =
   | { readonly kind: 'values'; readonly values: readonly unknown[] }
   | { readonly kind: 'problem'; readonly problem: string };
@@ -14,7 +16,7 @@ export function readJsonValues(text: string): JsonValues {
     if (at === text.length) return { kind: 'values', values };
     const scanned = scan(text, at);
     if (scanned.duplicate !== undefined) {
-      const problem = `the name ${scanned.duplicate.name} occurs twice in an object, at ${place(text, scanned.duplicate.at)}`;
+      const problem = `the name ${scanned.duplicate.name} occurs twice in an object, at ${placeIn(text, scanned.duplicate.at)}`;
       return { kind: 'problem', problem };
     }
     try {
@@ -64,11 +66,6 @@ function scan(text: string, from: number): Scanned {
   return { end: text.length };
 }
 
-const place = (text: string, at: number): string => {
-  const before = text.slice(0, at).split('\n');
-  return `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
-};
-
 /** "… at position 37" with the line and column that people look for. */
 function withPlace(error: unknown, text: string, from: number): string {
   const message = error instanceof Error ? error.message : String(error);
@@ -76,5 +73,5 @@ function withPlace(error: unknown, text: string, from: number): string {
   // Later versions of Node say it themselves.
   return position === undefined || message.includes('line')
     ? message
-    : `${message} (${place(text, from + Number(position))})`;
+    : `${message} (${placeIn(text, from + Number(position))})`;
 }

@@ -80,11 +80,12 @@ async function parseJson(text: string, name: string): Promise<readonly unknown[]
 }
 
 async function parseYaml(text: string, name: string): Promise<readonly unknown[]> {
-  const { parseAllDocuments } = await import('./yaml.ts');
-  return [...parseAllDocuments(text, { prettyErrors: true, uniqueKeys: true, merge: true, intAsBigInt: true })].map(
+  const { parseAllDocuments, repeatedName } = await import('./yaml.ts');
+  return [...parseAllDocuments(text, { prettyErrors: true, uniqueKeys: false, merge: true, intAsBigInt: true })].map(
     (document) => {
-      const [problem] = document.errors;
-      if (problem) throw new CommandError(`Failed to execute command: ${name}: ${problem.message.trim()}`);
+      const [broken] = document.errors;
+      const problem = broken?.message.trim() ?? repeatedName(document, text);
+      if (problem !== undefined) throw new CommandError(`Failed to execute command: ${name}: ${problem}`);
       try {
         return withPlainNumbers(document.toJS({ maxAliasCount: 1000 }));
       } catch (error) {
@@ -109,12 +110,11 @@ function withPlainNumbers(value: unknown): unknown {
 
 function expandList({ where, value }: Manifest): readonly Manifest[] {
   const list = Array.isArray(value) ? { items: value, inherited: {} } : itemsOf(value);
-  return list
-    ? list.items.map((item: unknown, i) => ({
-        where: `${where}, item ${i + 1}`,
-        value: isObject(item) ? { ...list.inherited, ...item } : item,
-      }))
-    : [{ where, value }];
+  if (!list) return [{ where, value }];
+  // A list may hold lists: `get` of several kinds gives one of each kind.
+  return list.items.flatMap((item: unknown, i) =>
+    expandList({ where: `${where}, item ${i + 1}`, value: isObject(item) ? { ...list.inherited, ...item } : item }),
+  );
 }
 
 interface Items {

@@ -320,31 +320,27 @@ export const nameAnnotation = 'projectcalico.org/metadata';
 function complete<K extends Kind>(draft: DraftOf<K>, metadata: Metadata): ResourceOf<K> {
   const namespaced = declarationOf(draft.kind).namespaced;
   const namespace = namespaced ? { namespace: metadata.namespace ?? 'default' } : {};
-  const checked = checkResourceOf<K>(draft.kind as K, { ...draft, metadata: { ...metadata, ...namespace } });
+  const complete = { ...withPolicyMetadata(draft, metadata), ...namespace };
+  const checked = checkResourceOf<K>(draft.kind as K, { ...draft, metadata: complete });
   if (checked.kind === 'invalid')
     throw new InvalidError(idFor(draft.kind, metadata.name, metadata.namespace), checked.faults);
-  return withPolicyMetadata(checked.resource);
+  return checked.resource;
 }
 
-/** What Calico keeps in the metadata of policies: their tier as a label, their name once more in an annotation. */
-function withPolicyMetadata<K extends Kind>(resource: ResourceOf<K>): ResourceOf<K> {
-  const { metadata } = resource;
-  if (!annotatedKinds.has(resource.kind)) return withTierLabel(resource);
-  const annotations = { ...metadata.annotations, [nameAnnotation]: JSON.stringify({ name: metadata.name }) };
-  return withTierLabel({ ...resource, metadata: { ...metadata, annotations: sorted(annotations) } });
+/**
+ * What Calico keeps in the metadata of policies: their tier as a label, by which it finds the policies of a tier and takes
+ * those without it for the default tier's; their name once more in an annotation. The check after it puts all in order.
+ */
+function withPolicyMetadata<K extends Kind>({ kind, spec }: DraftOf<K>, metadata: Metadata): Metadata {
+  const tier = spec !== undefined && 'tier' in spec ? spec.tier : undefined;
+  const labels = typeof tier === 'string' && tier !== '' && tier !== 'default' && { [tierLabel]: tier };
+  const annotations = annotatedKinds.has(kind) && { [nameAnnotation]: JSON.stringify({ name: metadata.name }) };
+  return {
+    ...metadata,
+    ...(labels && { labels: { ...metadata.labels, ...labels } }),
+    ...(annotations && { annotations: { ...metadata.annotations, ...annotations } }),
+  };
 }
-
-/** Calico finds the policies of a tier by this label, and takes those without it for the default tier’s. */
-function withTierLabel<K extends Kind>(resource: ResourceOf<K>): ResourceOf<K> {
-  if (!('tier' in resource.spec) || typeof resource.spec.tier !== 'string' || resource.spec.tier === 'default') {
-    return resource;
-  }
-  const labels = sorted({ ...resource.metadata.labels, [tierLabel]: resource.spec.tier });
-  return { ...resource, metadata: { ...resource.metadata, labels } };
-}
-
-const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 const writing = <K extends Kind>(resource: ResourceOf<K>, compare: Compare): PreparedWrite<K> => ({
   resource,

@@ -197,7 +197,7 @@ function leakedInAll(reports: readonly Report[]): readonly ReportedAddress[] {
 function readReport(file: string, world: World): Report {
   const text = world.readFile(file);
   if (text === undefined) throw new CommandError(`open ${file}: no such file or directory`);
-  const value: unknown = JSON.parse(text);
+  const value = parseJson(text);
   if (!isObject(value) || !isObject(value['allocations']))
     throw new CommandError(`${file} is not a report of ipam check`);
   const allocations = Object.entries(value['allocations']).map(
@@ -211,6 +211,14 @@ function readReport(file: string, world: World): Report {
     allocations: Object.fromEntries(allocations),
     leakedHandles: [],
   };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const reported = (ip: string, entry: Readonly<Record<string, unknown>>): ReportedAddress => ({

@@ -28,6 +28,8 @@ items:
 - {metadata: {name: a}, spec: {cidr: 10.1.0.0/16}}
 - {metadata: {name: b}, spec: {cidr: 10.2.0.0/16}}
 `,
+    'the same said twice, as in a sample of Calico’s': `${yaml(...a)}  cidr: 10.1.0.0/16\n---\n${yaml(...b)}`,
+    'lists in a list, as get of several kinds gives them': `[{"kind": "IPPoolList", "apiVersion": "projectcalico.org/v3", "items": [${pool(...a)}]}, ${pool(...b)}]`,
     'anchors and merges': `
 kind: List
 apiVersion: v1
@@ -60,7 +62,7 @@ items:
     ],
     'a name twice in YAML': [
       'kind: IPPool\nkind: Tier\n',
-      /standard input: Map keys must be unique at line 2, column 1/,
+      /standard input: kind is given twice, with different values, at line 2, column 1/,
     ],
     'a name twice in JSON': [
       '{"kind": "IPPool",\n "metadata": {"name": "a", "name": "b"}}',
