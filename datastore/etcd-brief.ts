@@ -3,6 +3,7 @@
 
 import { BriefConnection } from './brief-connection.ts';
 import { closedError, readCredentials } from './credentials.ts';
+import type { CallKind } from './etcd-errors.ts';
 import { listBounds, prefixBounds } from './key-bounds.ts';
 import type {
   Compare,
@@ -20,8 +21,11 @@ import type {
   WatchHandlers,
 } from './kv.ts';
 import { KvError } from './kv.ts';
-import { MessageWriter, readFields } from './protobuf.ts';
+import { FieldReader, MessageWriter } from './protobuf.ts';
 import { findEndpoints, type StoreSettings } from './settings.ts';
+
+/** Lists move much data: their deadline is this many times that of other requests. */
+const LIST_DEADLINE_FACTOR = 4;
 
 /** As openStore(). */
 export async function openBriefStore(settings: StoreSettings): Promise<KvStore> {
@@ -42,7 +46,7 @@ class BriefStore implements KvStore {
 
   async get(key: string, { revision = 0 }: { readonly revision?: Revision } = {}): Promise<KvEntry | undefined> {
     const request = new MessageWriter().text(1, key).number(4, revision);
-    return readRange(await this.#connection.call('read', '/etcdserverpb.KV/Range', request)).entries[0];
+    return readRange(await this.#call('read', 'KV/Range', request)).entries[0];
   }
 
   async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
@@ -53,7 +57,7 @@ class BriefStore implements KvStore {
       .number(3, options.limit ?? 0)
       .number(4, options.revision ?? 0)
       .number(8, options.keysOnly ? 1 : 0);
-    return readRange(await this.#connection.call('read', '/etcdserverpb.KV/Range', request));
+    return readRange(await this.#call('read', 'KV/Range', request, LIST_DEADLINE_FACTOR));
   }
 
   async transact({ compare, then, otherwise = [] }: Transaction): Promise<TransactionResult> {
@@ -62,15 +66,15 @@ class BriefStore implements KvStore {
     for (const operation of then) request.message(2, writeOperation(operation));
     for (const operation of otherwise) request.message(3, writeOperation(operation));
     const kind = [...then, ...otherwise].every((operation) => operation.kind === 'get') ? 'read' : 'write';
-    return readTransaction(await this.#connection.call(kind, '/etcdserverpb.KV/Txn', request));
+    return readTransaction(await this.#call(kind, 'KV/Txn', request));
   }
 
   async compact(revision: Revision): Promise<void> {
-    await this.#connection.call('write', '/etcdserverpb.KV/Compact', new MessageWriter().number(1, revision));
+    await this.#call('write', 'KV/Compact', new MessageWriter().number(1, revision));
   }
 
   async status(): Promise<StoreStatus> {
-    return readStatus(await this.#connection.call('read', '/etcdserverpb.Maintenance/Status', new MessageWriter()));
+    return readStatus(await this.#call('read', 'Maintenance/Status', new MessageWriter()));
   }
 
   watch(prefix: string, fromRevision: Revision, handlers: WatchHandlers): Watch {
@@ -100,6 +104,10 @@ class BriefStore implements KvStore {
     this.#closed = true;
     this.#connection.close();
     await (await this.#full)?.close();
+  }
+
+  async #call(kind: CallKind, method: string, request: MessageWriter, factor?: number): Promise<FieldReader> {
+    return new FieldReader(await this.#connection.call(kind, `/etcdserverpb.${method}`, request, factor));
   }
 
   #fullStore(): Promise<KvStore> {
@@ -140,66 +148,68 @@ interface Header {
   readonly revision: Revision;
 }
 
-function readHeader(message: Buffer): Header {
-  let [clusterId, memberId, revision] = ['0', '0', 0];
-  for (const { number, value } of readFields(message)) {
-    if (number === 1) clusterId = value.toString();
-    else if (number === 2) memberId = value.toString();
-    else if (number === 3) revision = Number(value);
+const NO_HEADER: Header = { clusterId: '0', memberId: '0', revision: 0 };
+
+function readHeader(fields: FieldReader): Header {
+  let { clusterId, memberId, revision } = NO_HEADER;
+  while (fields.next()) {
+    if (fields.number === 1) clusterId = fields.bigInteger().toString();
+    else if (fields.number === 2) memberId = fields.bigInteger().toString();
+    else if (fields.number === 3) revision = fields.integer();
   }
   return { clusterId, memberId, revision };
 }
 
-function readEntry(message: Buffer): KvEntry {
+function readEntry(fields: FieldReader): KvEntry {
   const entry = { key: '', value: '', createRevision: 0, modRevision: 0, version: 0 };
-  let lease = '0';
-  for (const { number, value, bytes } of readFields(message)) {
-    if (number === 1) entry.key = bytes.toString('utf8');
-    else if (number === 2) entry.createRevision = Number(value);
-    else if (number === 3) entry.modRevision = Number(value);
-    else if (number === 4) entry.version = Number(value);
-    else if (number === 5) entry.value = bytes.toString('utf8');
-    else if (number === 6) lease = value.toString();
+  let lease: string | undefined;
+  while (fields.next()) {
+    if (fields.number === 1) entry.key = fields.text();
+    else if (fields.number === 2) entry.createRevision = fields.integer();
+    else if (fields.number === 3) entry.modRevision = fields.integer();
+    else if (fields.number === 4) entry.version = fields.integer();
+    else if (fields.number === 5) entry.value = fields.text();
+    else if (fields.number === 6) lease = BigInt.asIntN(64, fields.bigInteger()).toString();
   }
-  return lease === '0' ? entry : { ...entry, lease };
+  return lease === undefined || lease === '0' ? entry : { ...entry, lease };
 }
 
-function readRange(message: Buffer): ListResult & { readonly clusterId: string } {
+function readRange(fields: FieldReader): ListResult & { readonly clusterId: string } {
   const entries: KvEntry[] = [];
-  let header = readHeader(Buffer.alloc(0));
+  let header = NO_HEADER;
   let more = false;
-  for (const { number, value, bytes } of readFields(message)) {
-    if (number === 1) header = readHeader(bytes);
-    else if (number === 2) entries.push(readEntry(bytes));
-    else if (number === 3) more = value === 1n;
+  while (fields.next()) {
+    if (fields.number === 1) header = readHeader(fields.message());
+    else if (fields.number === 2) entries.push(readEntry(fields.message()));
+    else if (fields.number === 3) more = fields.integer() === 1;
   }
   return { entries, revision: header.revision, more, clusterId: header.clusterId };
 }
 
-function readTransaction(message: Buffer): TransactionResult {
+function readTransaction(fields: FieldReader): TransactionResult {
   const entries: (KvEntry | undefined)[] = [];
   let revision = 0;
   let succeeded = false;
-  for (const { number, value, bytes } of readFields(message)) {
-    if (number === 1) revision = readHeader(bytes).revision;
-    else if (number === 2) succeeded = value === 1n;
-    else if (number === 3) {
-      const [response] = readFields(bytes);
-      entries.push(response?.number === 1 ? readRange(response.bytes).entries[0] : undefined);
+  while (fields.next()) {
+    if (fields.number === 1) revision = readHeader(fields.message()).revision;
+    else if (fields.number === 2) succeeded = fields.integer() === 1;
+    else if (fields.number === 3) {
+      const response = fields.message();
+      entries.push(response.next() && response.number === 1 ? readRange(response.message()).entries[0] : undefined);
     }
   }
   return { succeeded, revision, entries };
 }
 
-function readStatus(message: Buffer): StoreStatus {
-  let header = readHeader(Buffer.alloc(0));
+function readStatus(fields: FieldReader): StoreStatus {
+  let header = NO_HEADER;
   let [version, leader] = ['', '0'];
   let sizeBytes = 0;
-  for (const { number, value, bytes } of readFields(message)) {
-    if (number === 1) header = readHeader(bytes);
-    else if (number === 2) version = bytes.toString('utf8');
-    else if (number === 3) sizeBytes = Number(value);
-    else if (number === 4) leader = value.toString();
+  while (fields.next()) {
+    if (fields.number === 1) header = readHeader(fields.message());
+    else if (fields.number === 2) version = fields.text();
+    else if (fields.number === 3) sizeBytes = fields.integer();
+    else if (fields.number === 4) leader = fields.bigInteger().toString();
   }
   const { revision, clusterId, memberId: member } = header;
   return { revision, clusterId, version, sizeBytes, member, leader };

@@ -89,3 +89,80 @@ export function* readFields(message: Buffer): Generator<Field, void, undefined> 
     }
   }
 }
+
+/**
+ * The fields of a message one by one, for messages that come by the hundred thousand: nothing is made that is not asked for.
+ * Throws an Error when the bytes are no message.
+ */
+export class FieldReader {
+  readonly #message: Buffer;
+  readonly #end: number;
+  #at: number;
+  #from = 0;
+  #to = 0;
+  /** Of the present field. */
+  number = 0;
+
+  constructor(message: Buffer, from = 0, end = message.length) {
+    this.#message = message;
+    this.#at = from;
+    this.#end = end;
+  }
+
+  /** On to the next field; false behind the last one. */
+  next(): boolean {
+    if (this.#at >= this.#end) return false;
+    const tag = this.#varint();
+    this.number = tag >>> 3;
+    if ((tag & 7) === 0) {
+      this.#from = this.#at;
+      this.#varint();
+      this.#to = this.#at;
+    } else if ((tag & 7) === 2) {
+      const length = this.#varint();
+      this.#from = this.#at;
+      this.#to = this.#at + length;
+      if (this.#to > this.#end) throw new Error('a field in an answer is longer than the answer');
+      this.#at = this.#to;
+    } else throw new Error(`field ${this.number} of an answer has the unknown wire type ${tag & 7}`);
+    return true;
+  }
+
+  /** A number below 2^53. */
+  integer(): number {
+    let value = 0;
+    for (let i = this.#to - 1; i >= this.#from; i--) value = value * 0x80 + ((this.#message[i] ?? 0) & 0x7f);
+    return value;
+  }
+
+  /** A number of any size. */
+  bigInteger(): bigint {
+    let value = 0n;
+    for (let i = this.#to - 1; i >= this.#from; i--) value = (value << 7n) | BigInt((this.#message[i] ?? 0) & 0x7f);
+    return BigInt.asUintN(64, value);
+  }
+
+  text(): string {
+    return this.#message.toString('utf8', this.#from, this.#to);
+  }
+
+  bytes(): Buffer {
+    return this.#message.subarray(this.#from, this.#to);
+  }
+
+  /** The fields of the message in this field. */
+  message(): FieldReader {
+    return new FieldReader(this.#message, this.#from, this.#to);
+  }
+
+  /** Beyond 2^53 it is inexact, which is no harm to skip by. */
+  #varint(): number {
+    let value = 0;
+    for (let scale = 1; this.#at < this.#end; scale *= 0x80) {
+      const byte = this.#message[this.#at++] ?? 0;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+    }
+    throw new Error('a number in an answer does not end');
+  }
+}

@@ -38,7 +38,8 @@ export async function runGet(
         ? await getFromFiles(options, world, resources, failures)
         : await getByKinds(kindsFrom(kindName), names, options, resources, world, failures);
     const shown = options.export && names.length > 0 ? withoutIdentity(found) : found;
-    world.out(await format(shown, await contextFor(nodeAmong(found), resources, options.output.includes('template'))));
+    const context = await contextFor(nodeAmong(found), resources, options.output.includes('template'));
+    for await (const text of format(shown, context)) world.out(text);
   });
   if (failures.length > 0) throw new CommandError(failures.join('\n'));
 }

@@ -2,14 +2,21 @@
 
 import { apiVersion, type Kind, type Metadata, type Resource } from '../../datastore/model/index.ts';
 import { nameAnnotation } from '../../datastore/resources.ts';
+import type { YamlWriter } from './yaml-text.ts';
 
 export const formatJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
-/** Fields in alphabetical order, as calicoctl has them; quoted so that readers of YAML 1.1 see the same. */
-export async function formatYaml(value: unknown): Promise<string> {
-  const { stringify } = await import('../yaml.ts');
-  return stringify(value, { version: '1.1', sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false });
+let writer: Promise<YamlWriter> | undefined;
+
+export function yamlWriter(): Promise<YamlWriter> {
+  writer ??= Promise.all([import('../yaml.ts'), import('./yaml-text.ts')]).then(
+    ([{ stringify }, { YamlWriter }]) => new YamlWriter(stringify),
+  );
+  return writer;
 }
+
+/** Fields in alphabetical order, as calicoctl has them; quoted so that readers of YAML 1.1 see the same. */
+export const formatYaml = async (value: unknown): Promise<string> => (await yamlWriter()).document(value);
 
 /** What `get KIND` shows: one list object. */
 export const listOf = (kind: Kind, items: readonly unknown[], revision: number) => ({

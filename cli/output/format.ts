@@ -1,24 +1,24 @@
-// What was found → text in the format of -o.
+// What was found → text in the format of -o, piece by piece: a list of any length is never in memory as a whole. (Templates
+// are the exception, they may ask for anything; tables keep the text of their cells, for the columns' widths.)
 
-import type { Kind, Resource } from '../../datastore/model/index.ts';
-import { declarationOf } from '../../datastore/model/index.ts';
+import { apiVersion, declarationOf, type Kind, type Resource } from '../../datastore/model/index.ts';
 import { CommandError } from '../world.ts';
 import { cellOf, columnsOf, headingsOf, type TableContext } from './columns.ts';
-import { formatJson, formatYaml, listOf } from './documents.ts';
-import { formatTable } from './table.ts';
+import { formatJson, formatYaml, listOf, yamlWriter } from './documents.ts';
+import { TableText } from './table.ts';
 
 /** One resource, or everything of a kind. */
 export type Found =
   | { readonly kind: 'resource'; readonly resource: Resource; readonly document: unknown }
   | { readonly kind: 'list'; readonly of: Kind; readonly pages: AsyncIterable<ResourcePage> };
 
-/** Part of a list. Tables keep only the text of their cells, so a list may be long. */
+/** Part of a list. */
 export interface ResourcePage {
   readonly resources: readonly Resource[];
   readonly revision: number;
 }
 
-export type Format = (found: readonly Found[], context: TableContext) => Promise<string>;
+export type Format = (found: readonly Found[], context: TableContext) => AsyncIterable<string>;
 
 export interface FormatOptions {
   readonly showNamespace: boolean;
@@ -35,10 +35,10 @@ export async function formatFor(output: string, options: FormatOptions): Promise
       return (found, context) =>
         tables(found, context, (kind) => headingsOf(kind, name === 'wide'), options.showNamespace);
     case 'json':
-      return async (found) => formatJson(await documentOf(found));
+      return jsonText;
     case 'yaml':
     case 'yml':
-      return async (found) => await formatYaml(await documentOf(found));
+      return yamlText;
     case 'custom-columns':
       if (argument === '') throw new CommandError('need to specify at least one column');
       return (found, context) =>
@@ -59,19 +59,62 @@ export async function formatFor(output: string, options: FormatOptions): Promise
 
 async function templateFormat(template: string): Promise<Format> {
   const { runTemplate, TemplateError } = await import('./go-template.ts');
-  return async (found, { asNumber }) => {
+  return async function* (found, { asNumber }) {
     const documents = await Promise.all(found.map(documentFrom));
     const config = (name: unknown): unknown => {
       if (String(name).toLowerCase() === 'asnumber') return asNumber;
       throw new TemplateError(`config knows asnumber, not ${String(name)}`);
     };
     try {
-      return runTemplate(template, documents, { config });
+      yield runTemplate(template, documents, { config });
     } catch (error) {
       if (error instanceof TemplateError) throw new CommandError(`template: ${error.message}`);
       throw error;
     }
   };
+}
+
+/** What `get KIND` shows: one list object, as JSON. */
+async function* jsonText(found: readonly Found[]): AsyncGenerator<string> {
+  const [list] = found;
+  if (found.length !== 1 || list?.kind !== 'list') {
+    yield formatJson(await documentOf(found));
+    return;
+  }
+  let begun = false;
+  let length = 0;
+  for await (const { resources, revision } of list.pages) {
+    if (!begun) {
+      const empty = formatJson(listOf(list.of, [], revision));
+      yield empty.slice(0, empty.lastIndexOf(']'));
+      begun = true;
+    }
+    yield resources.map((resource) => `${length++ === 0 ? '' : ','}\n    ${jsonItem(resource)}`).join('');
+  }
+  yield `${length === 0 ? '' : '\n  '}]\n}\n`;
+}
+
+const jsonItem = (resource: Resource): string => JSON.stringify(resource, undefined, 2).replaceAll('\n', '\n    ');
+
+/** The same as YAML. */
+async function* yamlText(found: readonly Found[]): AsyncGenerator<string> {
+  const [list] = found;
+  if (found.length !== 1 || list?.kind !== 'list') {
+    yield await formatYaml(await documentOf(found));
+    return;
+  }
+  const writer = await yamlWriter();
+  let length = 0;
+  let revision = 0;
+  for await (const page of list.pages) {
+    revision = page.revision;
+    // Fields are in alphabetical order: apiVersion comes before the items, the others behind.
+    if (length === 0 && page.resources.length > 0) yield `apiVersion: ${apiVersion}\nitems:\n`;
+    yield page.resources.map((resource) => writer.item(resource)).join('');
+    length += page.resources.length;
+  }
+  const whole = listOf(list.of, [], revision);
+  yield writer.document(length === 0 ? whole : { kind: whole.kind, metadata: whole.metadata });
 }
 
 /** One value by itself, several as a list. */
@@ -91,36 +134,40 @@ async function documentFrom(item: Found): Promise<unknown> {
   return listOf(item.of, items, revision);
 }
 
-interface TableRows {
+interface KindTable {
   readonly kind: Kind;
   readonly headings: readonly string[];
-  readonly rows: string[][];
+  readonly text: TableText;
 }
 
-async function tables(
+async function* tables(
   found: readonly Found[],
   context: TableContext,
   headingsFor: (kind: Kind) => readonly string[],
   showNamespace: boolean,
-): Promise<string> {
-  const groups: TableRows[] = [];
+): AsyncGenerator<string> {
+  const groups: KindTable[] = [];
   for (const item of found) {
     const kind = item.kind === 'list' ? item.of : item.resource.kind;
-    const table = tableFor(groups, kind, headingsFor(kind), showNamespace);
-    const add = (resource: Resource) =>
-      table.rows.push(table.headings.map((heading) => cellOf(resource, heading, context) ?? ''));
+    const { headings, text } = tableFor(groups, kind, headingsFor(kind), showNamespace);
+    const add = (resource: Resource): void =>
+      text.add(headings.map((heading) => cellOf(resource, heading, context) ?? ''));
     if (item.kind === 'resource') add(item.resource);
     else for await (const page of item.pages) page.resources.forEach(add);
   }
-  return groups.map(({ headings, rows }) => `${formatTable(headings, rows)}\n`).join('');
+  for (const { text } of groups) {
+    yield* text.lines();
+    yield '\n';
+  }
 }
 
 /** Neighbours of one kind share a table. */
-function tableFor(groups: TableRows[], kind: Kind, own: readonly string[], showNamespace: boolean): TableRows {
+function tableFor(groups: KindTable[], kind: Kind, own: readonly string[], showNamespace: boolean): KindTable {
   const last = groups.at(-1);
   if (last?.kind === kind) return last;
   const withNamespace = showNamespace && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
-  const table = { kind, headings: withNamespace ? ['NAMESPACE', ...own] : own, rows: [] };
+  const headings = withNamespace ? ['NAMESPACE', ...own] : own;
+  const table = { kind, headings, text: new TableText(headings) };
   groups.push(table);
   return table;
 }
