@@ -48,6 +48,9 @@ const longestTraceSec = 3600;
 const cutsRevokedFlows = (environment: NodeJS.ProcessEnv): boolean =>
   environment['TWILL_CUT_REVOKED_FLOWS'] !== 'false';
 
+/** "false": others may edit our table, and it is repaired. */
+const keepsTable = (environment: NodeJS.ProcessEnv): boolean => environment['TWILL_OWN_TABLE'] !== 'false';
+
 /** Runs until a signal comes or the supervisor is gone. */
 export async function runFelix(options: NodeOptions): Promise<void> {
   const log = createLogger('felix', options.logLevel);
@@ -56,13 +59,13 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     onSupervisorGone(() => resolve('supervisor gone'));
   });
 
-  const batches = new NftBatchSocket();
   const dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
   const longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
   const channel = new KernelTable({
-    batches,
+    openBatches: () => new NftBatchSocket(),
     dumps,
     longDumps,
+    ownTable: keepsTable(process.env),
     openText: () =>
       openGuardedNftables({
         markFile: `${options.runDir}/libnftables.mark`,
@@ -84,7 +87,13 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     ignoreRouteProtocols: [bgpRouteProtocol],
     onEvents: (events) => dataplane.onKernelEvents(events),
   });
-  await dataplane.start();
+  try {
+    await dataplane.start();
+  } catch (error) {
+    // Its thread would keep the process from ending.
+    await monitor.close();
+    throw error;
+  }
 
   const store = await openStore(options);
   const graph = createCalcGraph({
@@ -122,7 +131,6 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   await dataplane.close();
   await store.close();
   await channel.close();
-  batches.close();
   dumps.close();
   longDumps.close();
   conntrack?.close();

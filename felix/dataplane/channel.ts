@@ -4,10 +4,10 @@
 //   text           libnftables in process, or the `nft` program: for rules outside our compiler's subset, and for
 //                  kernels that refuse our messages
 //
-// Whatever the way, a transaction happens as a whole or not at all.
+// Whatever the way, a transaction happens as a whole or not at all. A table that is ours alone (table-owner.ts) takes our own
+// messages only: for text it is released, and claimed again.
 
 import { LinuxError } from '../../linux/errors.ts';
-import type { NftBatchSocket } from '../../linux/netlink/nftables-batch.ts';
 import type { NetlinkSocket } from '../../linux/netlink/socket.ts';
 import type { NftClient } from '../../linux/nftables.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -22,6 +22,7 @@ import {
 import { encodeCommands } from '../nft/encode.ts';
 import { type KernelState, type SetDeclaration, tableName } from '../nft/objects.ts';
 import type { Transaction } from '../nft/transaction.ts';
+import { type Claim, TableOwner, type TableOwnerOptions } from './table-owner.ts';
 
 export type ApplyResult =
   | { readonly kind: 'ok' }
@@ -37,6 +38,10 @@ export type ApplyResult =
 export interface TableChannel {
   /** For status and logs. */
   readonly name: string;
+  /** The kernel lets nobody else edit the table. */
+  readonly isOwned: boolean;
+  /** To be called before anything is written. */
+  claim(): Claim;
   /** `declarationOf`: of sets that exist already. */
   apply(transaction: Transaction, declarationOf: DeclarationOf): Promise<ApplyResult>;
   /** Undefined: there is no table of ours. Throws when it can not be read. */
@@ -53,11 +58,12 @@ export interface Count {
   readonly bytes: number;
 }
 
-export interface ChannelOptions {
-  readonly batches: Pick<NftBatchSocket, 'run'>;
+export interface ChannelOptions extends Pick<TableOwnerOptions, 'openBatches'> {
   readonly dumps: Pick<NetlinkSocket, 'dump'>;
   /** Another socket: a reading of the whole table takes its time, and counters are asked for meanwhile. */
   readonly longDumps: Pick<NetlinkSocket, 'dumpInThread'>;
+  /** Keep others from editing the table, where the kernel can. */
+  readonly ownTable: boolean;
   /** Opened when it is needed first. */
   readonly openText: () => NftClient;
   readonly log: Logger;
@@ -68,41 +74,66 @@ const staleCodes: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'EBUSY', 'E
 
 export class KernelTable implements TableChannel {
   private readonly options: ChannelOptions;
+  private readonly owner: TableOwner;
   private text: NftClient | undefined;
   private ownMessagesRefused = false;
 
   constructor(options: ChannelOptions) {
     this.options = options;
+    this.owner = new TableOwner({ ...options, wanted: options.ownTable });
   }
 
   get name(): string {
     return this.ownMessagesRefused && this.text ? this.text.backend : 'netlink';
   }
 
+  get isOwned(): boolean {
+    return this.owner.tableFlags !== 0;
+  }
+
+  claim(): Claim {
+    return this.owner.claim();
+  }
+
   async apply(transaction: Transaction, declarationOf: DeclarationOf): Promise<ApplyResult> {
     if (transaction.isEmpty) return { kind: 'ok' };
     const errors = this.ownMessagesRefused ? undefined : this.runMessages(transaction, declarationOf);
-    if (!errors) return this.applyText(transaction);
+    if (!errors) return this.applyReleased(transaction);
     const [first] = errors;
     if (!first) return { kind: 'ok' };
+    if (first.code === 'EPERM' && this.owner.claim().kind === 'taken') {
+      return { kind: 'failed', stale: true, message: this.owner.takenMessage() };
+    }
     const message = errors
       .slice(0, 3)
       .map((error) => error.message)
       .join('; ');
     if (errors.some((error) => staleCodes.has(error.code))) return { kind: 'failed', stale: true, message };
-    const result = await this.applyText(transaction);
+    const result = await this.applyReleased(transaction);
     if (result.kind === 'ok') {
       this.options.log.warn({ error: message }, 'the kernel refuses our messages; from now on libnftables writes them');
       this.ownMessagesRefused = true;
+      this.owner.giveUp('libnftables writes it');
     }
+    return result;
+  }
+
+  /** By text; meanwhile the table is open to others. */
+  private async applyReleased(transaction: Transaction): Promise<ApplyResult> {
+    if (this.ownMessagesRefused) return this.applyText(transaction);
+    this.owner.release();
+    const result = await this.applyText(transaction);
+    this.owner.claim();
+    // What text makes anew has no owner: no use in making it anew for ever.
+    if (result.kind === 'ok' && this.owner.mustReplace()) this.owner.giveUp('libnftables made it');
     return result;
   }
 
   /** Undefined, and nothing sent: there is something in it that our messages can not say. */
   private runMessages(transaction: Transaction, declarationOf: DeclarationOf): LinuxError[] | undefined {
     try {
-      const messages = encodeCommands(transaction.commands, declarationOf);
-      return messages && this.options.batches.run(messages);
+      const messages = encodeCommands(transaction.commands, declarationOf, this.owner.tableFlags);
+      return messages && this.owner.run(messages);
     } catch (error) {
       // A value that does not fit: libnftables says in which line.
       if (error instanceof RangeError) return undefined;
@@ -115,8 +146,10 @@ export class KernelTable implements TableChannel {
     return result.kind === 'read' ? result.state : undefined;
   }
 
-  readPart(part: PartialRead): Promise<PartialState> {
-    return readTableInThread(this.options.longDumps, part);
+  async readPart(part: PartialRead): Promise<PartialState> {
+    const result = await readTableInThread(this.options.longDumps, part);
+    if (result.kind === 'given-up' || !result.state) return result;
+    return { kind: 'read', state: { ...result.state, mustReplace: this.owner.mustReplace() } };
   }
 
   counters(): ReadonlyMap<string, Count> {
@@ -135,6 +168,7 @@ export class KernelTable implements TableChannel {
 
   async close(): Promise<void> {
     await this.text?.close();
+    this.owner.release();
   }
 
   private async applyText(transaction: Transaction): Promise<ApplyResult> {

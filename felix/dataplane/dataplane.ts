@@ -47,6 +47,8 @@ export interface DataplaneStatus {
   readonly inSync: boolean;
   /** How the table is written: "netlink", "libnftables" or "nft-program". */
   readonly backend: string;
+  /** The kernel lets nobody else edit the table. */
+  readonly tableOwned: boolean;
   readonly endpoints: number;
   readonly endpointsProgrammed: number;
   readonly hostEndpoints: number;
@@ -65,6 +67,7 @@ export interface DataplaneStatus {
 
 const firstRetryMs = 50;
 const longestRetryMs = 5000;
+const longestClaimMs = 5000;
 /** Rest after an apply: as long as it took, up to this. Under a flood of updates half the time stays for receiving them. */
 const longestPauseMs = 200;
 
@@ -111,8 +114,9 @@ export class Dataplane {
     this.cutter = new FlowCutter({ conntrack, channel, revocation: this.revocation, ownAddresses, log });
   }
 
-  /** Puts up the empty table where there is none. Call before anything else. */
+  /** Takes possession of the table, or puts up the empty one where there is none. Call before anything else. */
   async start(): Promise<void> {
+    await this.claimTable();
     const found = await this.options.channel.readPart({ elementsOf: () => false, isGivenUp: () => false });
     if (found.kind === 'read' && found.state) return;
     const { ruleset } = this.table;
@@ -189,6 +193,7 @@ export class Dataplane {
       reason,
       inSync: this.inSync,
       backend: this.options.channel.name,
+      tableOwned: this.options.channel.isOwned,
       ...this.table.counts(),
       endpointsProgrammed: this.awaiting.size,
       routes: this.routes.size,
@@ -209,6 +214,18 @@ export class Dataplane {
       revision,
       programmed: this.awaiting.isProgrammed(id, revision),
     }));
+  }
+
+  /** An agent that is being replaced may take a moment to end. */
+  private async claimTable(): Promise<void> {
+    const deadline = performance.now() + longestClaimMs;
+    for (;;) {
+      const claim = this.options.channel.claim();
+      if (claim.kind === 'open') this.log.info({ reason: claim.reason }, 'others may edit the table; it is repaired');
+      if (claim.kind !== 'taken') return;
+      if (performance.now() > deadline) throw new Error(claim.message);
+      await new Promise((resolve) => setTimeout(resolve, firstRetryMs));
+    }
   }
 
   /** Resolves when nothing that was received is waiting to be applied, or the last attempt failed. */

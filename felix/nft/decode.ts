@@ -99,11 +99,11 @@ function* readingOf(elementsOf: (set: string) => boolean): Generator<Dumping, Ke
   const ofTable = (type: number) => (w: MessageWriter) => w.attributeString(type, table);
   const tables = new Dump(
     request('tables', nf.message.getTable, () => {}),
-    readTableFlags,
+    readHead,
   );
   yield tables;
-  const [own] = tables.found;
-  if (own === undefined) return undefined;
+  const [head] = tables.found;
+  if (!head) return undefined;
   const chains = new Dump(
     request('chains', nf.message.getChain, () => {}),
     readChain,
@@ -128,8 +128,24 @@ function* readingOf(elementsOf: (set: string) => boolean): Generator<Dumping, Ke
       sets.set(name, { declaration, elements: elementsFrom(lists.found.flat(), declaration) });
     }
   }
-  const dormant = (own & nf.tableFlag.dormant) !== 0;
+  const dormant = (head.flags & nf.tableFlag.dormant) !== 0;
   return { chains: byName, sets, counters: new Set(counters.found), dormant };
+}
+
+export interface TableHead {
+  readonly flags: number;
+  /** Port id of the socket that owns it; 0: none. */
+  readonly owner: number;
+}
+
+/** Undefined: there is no table of ours. */
+export function readTableHead(socket: Pick<NetlinkSocket, 'dump'>): TableHead | undefined {
+  const [head] = collect(
+    socket,
+    request('tables', nf.message.getTable, () => {}),
+    readHead,
+  );
+  return head;
 }
 
 /** Packets and bytes of every counter of our table. */
@@ -194,15 +210,17 @@ function run(socket: Pick<NetlinkSocket, 'dump'>, dumping: Dumping): void {
   );
 }
 
-function readTableFlags(payload: Uint8Array): number | undefined {
+function readHead(payload: Uint8Array): TableHead | undefined {
   let name = '';
   let flags = 0;
+  let owner = 0;
   const cursor = new AttributeCursor(payload, attributesAt);
   while (cursor.next()) {
     if (cursor.type === nf.table.name) name = cursor.string();
     else if (cursor.type === nf.table.flags) flags = bigU32(cursor);
+    else if (cursor.type === nf.table.owner) owner = bigU32(cursor);
   }
-  return name === table ? flags : undefined;
+  return name === table ? { flags, owner } : undefined;
 }
 
 function readChain(payload: Uint8Array): (Chain & { readonly rules: Rule[] }) | undefined {

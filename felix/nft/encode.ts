@@ -15,36 +15,57 @@ const table = tableName.replace(/^inet /, '');
 /** An attribute's length has 16 bits; elements of one message stay well below. */
 const elementsPerMessage = 256;
 
-/** Undefined: some rule is not in the subset that compile.ts knows. `declarationOf`: of sets that exist. */
+/**
+ * Undefined: some rule is not in the subset that compile.ts knows. `declarationOf`: of sets that exist. `tableFlags`: of a table
+ * that is made.
+ */
 export function encodeCommands(
   commands: readonly Command[],
   declarationOf: (set: string) => SetDeclaration | undefined,
+  tableFlags = 0,
 ): NftMessage[] | undefined {
-  const encoder = new Encoder(declarationOf);
+  const encoder = new Encoder(declarationOf, tableFlags);
   for (const command of commands) if (!encoder.add(command)) return undefined;
   return encoder.messages;
 }
+
+/** `name`: "inet twill". A table that is there gets these flags, as far as the kernel lets it. */
+export const createTableMessage = (name: string, flags: number): NftMessage => ({
+  type: nf.message.newTable,
+  flags: NLM_F_CREATE,
+  describe: () => `nf_tables message ${nf.message.newTable}: table ${name}`,
+  write: (w) => {
+    w.attributeString(nf.table.name, name.replace(/^inet /, ''));
+    u32(w, nf.table.flags, flags);
+  },
+});
+
+export const deleteTableMessage = (name: string): NftMessage => ({
+  type: nf.message.delTable,
+  flags: 0,
+  describe: () => `nf_tables message ${nf.message.delTable}: table ${name}`,
+  write: (w) => w.attributeString(nf.table.name, name.replace(/^inet /, '')),
+});
 
 class Encoder {
   readonly messages: NftMessage[] = [];
   private readonly declarationOf: (set: string) => SetDeclaration | undefined;
   private readonly declared = new Map<string, SetDeclaration>();
+  private readonly tableFlags: number;
   private nextSetId = 1;
 
-  constructor(declarationOf: (set: string) => SetDeclaration | undefined) {
+  constructor(declarationOf: (set: string) => SetDeclaration | undefined, tableFlags: number) {
     this.declarationOf = declarationOf;
+    this.tableFlags = tableFlags;
   }
 
   add(command: Command): boolean {
     switch (command.kind) {
       case 'add-table':
-        this.push(nf.message.newTable, 'table', (w) => {
-          w.attributeString(nf.table.name, table);
-          u32(w, nf.table.flags, 0);
-        });
+        this.messages.push(createTableMessage(tableName, this.tableFlags));
         return true;
       case 'delete-table':
-        this.push(nf.message.delTable, 'table', (w) => w.attributeString(nf.table.name, table), 0);
+        this.messages.push(deleteTableMessage(tableName));
         return true;
       case 'add-counter':
       case 'delete-counter':

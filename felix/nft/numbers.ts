@@ -21,8 +21,8 @@ export const message = {
   delObject: 20,
 } as const;
 
-export const table = { name: 1, flags: 2 } as const;
-export const tableFlag = { dormant: 1, owner: 2 } as const;
+export const table = { name: 1, flags: 2, owner: 7 } as const;
+export const tableFlag = { dormant: 1, owner: 2, persist: 4 } as const;
 export const chain = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
 export const hook = { number: 1, priority: 2 } as const;
 export const hookNumbers = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;

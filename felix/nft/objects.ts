@@ -58,6 +58,8 @@ export interface TableState {
   readonly counters: ReadonlySet<string>;
   /** The table is switched off: none of its hooks is called. */
   readonly dormant?: boolean;
+  /** It can not become what it should be by editing it. */
+  readonly mustReplace?: boolean;
 }
 
 /** What was read of the kernel's table. */

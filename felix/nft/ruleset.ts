@@ -143,7 +143,7 @@ export class Ruleset {
 
   /** Commands that lead from the kernel's state to the desired one, in an order the kernel accepts. */
   pending(): Transaction {
-    if (this.mustRebuild) return Transaction.rebuild(this.state());
+    if (this.mustRebuild) return Transaction.rebuild(this.state(), !this.tableMissing);
     const commands: Command[] = [];
     if (this.tableMissing) commands.push({ kind: 'add-table' });
     this.pendingAdditions(commands);
@@ -179,7 +179,7 @@ export class Ruleset {
   rebase(kernel: KernelState | undefined): void {
     this.committed();
     this.tableMissing = kernel === undefined;
-    this.mustRebuild = kernel?.dormant === true;
+    this.mustRebuild = kernel?.dormant === true || kernel?.mustReplace === true;
     for (const [name, chain] of this.chains) {
       const listed = kernel?.chains.get(name);
       const found = listed && asListed(listed);
@@ -195,12 +195,6 @@ export class Ruleset {
     for (const [name, { declaration, elements = new Map() }] of kernel?.sets ?? []) {
       if (!this.sets.has(name)) this.dirtySets.set(name, { declaration, elements });
     }
-  }
-
-  /** The kernel's table can not be read: the next transaction writes all of it anew. */
-  startOver(): void {
-    this.rebase(undefined);
-    this.mustRebuild = true;
   }
 
   private rebaseSet(set: SetState, found: ReadSet | undefined): void {

@@ -33,10 +33,11 @@ export class Transaction {
 
   /**
    * Everything anew, the old table gone in the same instant. Loses counters; for when the kernel holds something under
-   * our names that can not be changed in place.
+   * our names that can not be changed in place. (Adding a table that is there, to be sure that it can be deleted, is refused
+   * where it has other flags.)
    */
-  static rebuild(state: TableState): Transaction {
-    const commands: Command[] = [{ kind: 'add-table' }, { kind: 'delete-table' }, { kind: 'add-table' }];
+  static rebuild(state: TableState, tableExists: boolean): Transaction {
+    const commands: Command[] = [...(tableExists ? [{ kind: 'delete-table' } as const] : []), { kind: 'add-table' }];
     for (const name of state.counters) commands.push({ kind: 'add-counter', name });
     for (const { declaration } of state.sets.values()) commands.push({ kind: 'add-set', declaration });
     for (const chain of state.chains.values()) commands.push({ kind: 'add-chain', chain });

@@ -16,7 +16,8 @@ export class BenchNode {
     this.name = name;
     createNetns(name);
     this.netlink = new Rtnetlink({ netns: netnsPath(name) });
-    this.felix = new Felix(name, true);
+    // The text channel, which some rows compare with, must be able to write it too.
+    this.felix = new Felix(name, { ownTable: false });
   }
 
   /** Interfaces for the workloads among the updates. */

@@ -1,6 +1,7 @@
 // A kernel's table in memory: works transactions off, can be edited behind everybody's back, and can be slow to read.
 
 import type { ApplyResult, TableChannel } from '../../../felix/dataplane/channel.ts';
+import type { Claim } from '../../../felix/dataplane/table-owner.ts';
 import type { PartialRead, PartialState } from '../../../felix/nft/decode.ts';
 import { type Chain, type KernelState, ruleComment, type SetDeclaration } from '../../../felix/nft/objects.ts';
 import type { Command, Transaction } from '../../../felix/nft/transaction.ts';
@@ -10,8 +11,9 @@ interface FakeSet {
   readonly elements: Map<string, string>;
 }
 
-export class FakeKernel implements Pick<TableChannel, 'name' | 'apply' | 'read' | 'readPart' | 'counters'> {
+export class FakeKernel implements TableChannel {
   readonly name = 'fake';
+  readonly isOwned = false;
   readonly chains = new Map<string, Chain>();
   readonly sets = new Map<string, FakeSet>();
   readonly counterNames = new Set<string>();
@@ -21,6 +23,10 @@ export class FakeKernel implements Pick<TableChannel, 'name' | 'apply' | 'read' 
   /** How many sets' elements were read, reading by reading. */
   readonly readings: number[] = [];
   applies = 0;
+
+  claim(): Claim {
+    return { kind: 'open', reason: 'it is a fake' };
+  }
 
   async apply({ commands }: Transaction): Promise<ApplyResult> {
     this.applies++;

@@ -163,17 +163,18 @@ delete chain inet twill strange
     assert.match(ruleset.pending().text(), /^add table inet twill\nadd counter inet twill c\n/);
   });
 
-  it('starts over when a set of ours has another type, or the table sleeps', () => {
+  it('starts over when a set of ours has another type, or the table sleeps or is not to stay', () => {
     const state = listed(ruleset.state());
     const foreign = { declaration: { ...set, key: ['ipv6_addr'] as const }, elements: new Map() };
     for (const kernel of [
       { ...state, sets: new Map([...state.sets, ['s', foreign]]) },
       { ...state, dormant: true },
+      { ...state, mustReplace: true },
     ]) {
       ruleset.rebase(kernel);
       const text = ruleset.pending().text();
-      assert.match(text, /^add table inet twill\ndelete table inet twill\nadd table inet twill\n/);
-      assertAcceptable(text);
+      assert.match(text, /^delete table inet twill\nadd table inet twill\n/);
+      assertAcceptable(`add table inet twill\n${text}`);
     }
   });
 });

@@ -3,7 +3,7 @@
 
 import { strict as assert } from 'node:assert';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -78,10 +78,10 @@ describe('felix in the kernel: the agent', function () {
       ipNetworks: [`${pod.addresses[0]}/32`],
       profiles: ['kns.web'],
     });
-  const startFelix = (): ChildProcess => {
-    const args = ['--import', 'tsx', program, 'felix', '--node-name', 'node1', '--run-dir', folder];
+  const startFelix = (runDir = folder): ChildProcess => {
+    const args = ['--import', 'tsx', program, 'felix', '--node-name', 'node1', '--run-dir', runDir];
     const store = ['--etcd-endpoints', 'http://127.0.0.1:2379'];
-    const quiet = process.env['TWILL_TEST_LOG'] ? 'inherit' : 'ignore';
+    const quiet = runDir !== folder ? 'pipe' : process.env['TWILL_TEST_LOG'] ? 'inherit' : 'ignore';
     // The namespace by nsenter: its pid is the agent's.
     const inside = [`--net=/run/netns/${node.name}`, process.execPath, ...args, ...store];
     return spawn('nsenter', inside, { stdio: ['ignore', 'ignore', quiet] });
@@ -268,6 +268,20 @@ describe('felix in the kernel: the agent', function () {
   it('changes nothing when it is killed and started again', async () => {
     const counters = (): string => sh(`ip netns exec ${node.name} nft list counters table inet twill | tr -d '\\n\\t'`);
     const handles = (): string => sh(`ip netns exec ${node.name} nft -a -s list ruleset`);
+    put('networkpolicies', 'web/ping', 'NetworkPolicy', {
+      tier: 'default',
+      selector: 'all()',
+      types: ['Ingress'],
+      ingress: [{ action: 'Allow', protocol: 'ICMP' }],
+    });
+    const pings = spawn('ip', ['netns', 'exec', a.netns, 'ping', '-i', '0.01', '10.65.0.2'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let pinged = '';
+    pings.stdout.on('data', (chunk) => {
+      pinged += String(chunk);
+    });
+    await until('pings pass', () => pinged.includes('bytes from'));
     const before = { handles: handles(), routes: node.routes(), counters: counters() };
     assert.match(before.counters, /allow\/\S+ \{ *packets [1-9]/);
     const events = spawn('ip', ['netns', 'exec', node.name, 'nft', 'monitor'], { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -276,12 +290,33 @@ describe('felix in the kernel: the agent', function () {
       seen += String(chunk);
     });
     felix.kill('SIGKILL');
+    await until('the table has no owner', () => !handles().includes('flags owner'));
     felix = startFelix();
     await until('felix is ready again', async () => (await status())['ready'] === true, 20_000);
+    assert.equal((await status())['tableOwned'], true);
+    pings.kill('SIGINT');
+    await until('the end of the pings', () => pings.exitCode !== null);
+    assert.match(pinged, / 0% packet loss/);
     assert.deepEqual({ handles: handles(), routes: node.routes(), counters: counters() }, before);
     events.kill('SIGKILL');
-    assert.equal(seen, '');
+    // All that happens is that the table has an owner again.
+    assert.equal(seen.replaceAll(/^#.*\n/gm, ''), 'add table inet twill\n');
     assert.equal(node.talks(a.netns, '10.65.0.2', 80), true);
+  });
+
+  it('ends with the reason when another agent runs in the same namespace', async () => {
+    const other = join(folder, 'other');
+    mkdirSync(other);
+    const second = startFelix(other);
+    let said = '';
+    second.stderr?.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    await until('its end', () => second.exitCode !== null, 20_000);
+    assert.notEqual(second.exitCode, 0);
+    assert.match(said, /belongs to .*another agent runs in this network namespace; end one of the two/);
+    assert.match(said, new RegExp(`process ${felix.pid} `));
+    assert.equal((await status())['ready'], true);
   });
 
   it('takes an endpoint down with its resource', async () => {

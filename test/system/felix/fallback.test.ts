@@ -15,6 +15,7 @@ import { openNftables } from '../../../linux/nftables.ts';
 import { openGuardedNftables } from '../../../linux/nftables-guard.ts';
 import { createLogger } from '../../../runtime/log.ts';
 import { rendered, states } from '../../felix/states.ts';
+import { sh } from './node.ts';
 
 describe('ways to the kernel’s table', function () {
   this.timeout(20_000);
@@ -23,18 +24,16 @@ describe('ways to the kernel’s table', function () {
   const log = createLogger('felix', 'silent');
   let dumps: NetlinkSocket;
   let longDumps: NetlinkSocket;
-  let batches: NftBatchSocket;
+  const openBatches = () => new NftBatchSocket({ netns });
 
   beforeEach(() => {
     createNetns(name);
     dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
     longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
-    batches = new NftBatchSocket({ netns });
   });
   afterEach(() => {
     dumps.close();
     longDumps.close();
-    batches.close();
     deleteNetns(name);
   });
 
@@ -42,11 +41,12 @@ describe('ways to the kernel’s table', function () {
 
   for (const backend of ['libnftables', 'nft-program'] as const) {
     it(`goes on by ${backend} when the kernel refuses our messages`, async () => {
-      const refusing = { run: () => [new LinuxError('EINVAL', 'nf_tables message')] };
+      const refusing = { run: () => [new LinuxError('EINVAL', 'nf_tables message')], close: () => {} };
       const channel = new KernelTable({
-        batches: refusing,
+        openBatches: () => refusing,
         dumps,
         longDumps,
+        ownTable: true,
         openText: () => openNftables({ netns, backend }),
         log,
       });
@@ -61,20 +61,26 @@ describe('ways to the kernel’s table', function () {
 
   it('says that its picture is stale, and tries nothing else, when the kernel does not know what it should', async () => {
     const openText = () => assert.fail('must not be opened');
-    const channel = new KernelTable({ batches, dumps, longDumps, openText, log });
+    const channel = new KernelTable({ openBatches, dumps, longDumps, ownTable: false, openText, log });
     const transaction = new Transaction([{ kind: 'flush-chain', name: 'nowhere' }]);
     const result = await channel.apply(transaction, () => undefined);
     assert.ok(result.kind === 'failed' && result.stale, JSON.stringify(result));
   });
 
   it('lets libnftables write a rule that our compiler does not know', async () => {
-    const channel = new KernelTable({ batches, dumps, longDumps, openText: () => openNftables({ netns }), log });
+    const openText = () => openNftables({ netns });
+    const channel = new KernelTable({ openBatches, dumps, longDumps, ownTable: true, openText, log });
+    assert.equal(channel.claim().kind, 'owned');
     const { ruleset } = table();
+    assert.deepEqual(await channel.apply(ruleset.pending(), () => undefined), { kind: 'ok' });
+    ruleset.committed();
     ruleset.setChain({ name: 'odd', rules: [{ text: 'tcp flags syn ip dscp 1 drop', comment: 'odd' }] });
     assert.deepEqual(await channel.apply(ruleset.pending(), () => undefined), { kind: 'ok' });
-    assert.equal(channel.name, 'netlink');
+    assert.deepEqual([channel.name, channel.isOwned], ['netlink', true]);
     ruleset.rebase(await channel.read());
     assert.equal(ruleset.pending().text(), '');
+    // It was released for that, and is ours again.
+    assert.throws(() => sh(`ip netns exec ${name} nft flush chain inet twill odd`), /Operation not permitted/);
     await channel.close();
   });
 

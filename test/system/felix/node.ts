@@ -39,6 +39,13 @@ export async function until(
   }
 }
 
+export interface FelixOptions {
+  /** Hears of what others do. */
+  readonly events?: boolean;
+  /** Keeps others from editing the table. */
+  readonly ownTable?: boolean;
+}
+
 export class TestNode {
   readonly name = `tw-dataplane-${process.pid % 10000}-${++serial}`;
   readonly outside = `${this.name}-o`;
@@ -91,8 +98,8 @@ export class TestNode {
   }
 
   /** Starts a dataplane of this node, in this process. */
-  async startFelix(options: { readonly events?: boolean } = {}): Promise<Felix> {
-    const felix = new Felix(this.name, options.events ?? true);
+  async startFelix(options: FelixOptions = {}): Promise<Felix> {
+    const felix = new Felix(this.name, options);
     await felix.dataplane.start();
     this.running.add(felix);
     return felix;
@@ -163,22 +170,21 @@ export class Felix {
   private readonly netlink: Rtnetlink;
   private paused = false;
   private readonly conntrack: Conntrack;
-  private readonly batches: NftBatchSocket;
   private readonly dumps: NetlinkSocket;
   private readonly longDumps: NetlinkSocket;
   private readonly channel: KernelTable;
 
-  constructor(namespace: string, events: boolean) {
+  constructor(namespace: string, { events = true, ownTable = true }: FelixOptions) {
     const netns = netnsPath(namespace);
     const level =
       process.env['TWILL_TEST_LOG'] === 'trace' ? 'trace' : process.env['TWILL_TEST_LOG'] ? 'info' : 'silent';
-    this.batches = new NftBatchSocket({ netns });
     this.dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
     this.longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER, netns });
     const log = createLogger('felix', level);
     const openText = () => openNftables({ netns });
-    const { batches, dumps, longDumps } = this;
-    this.channel = new KernelTable({ batches, dumps, longDumps, openText, log });
+    const { dumps, longDumps } = this;
+    const openBatches = () => new NftBatchSocket({ netns });
+    this.channel = new KernelTable({ openBatches, dumps, longDumps, ownTable, openText, log });
     this.netlink = new Rtnetlink({ netns });
     this.conntrack = new Conntrack({ netns });
     this.dataplane = new Dataplane({
@@ -209,7 +215,6 @@ export class Felix {
     await this.monitor?.close();
     await this.dataplane.close();
     await this.channel.close();
-    this.batches.close();
     this.dumps.close();
     this.longDumps.close();
     this.netlink.close();
