@@ -23,6 +23,7 @@ import type { TableChannel } from './channel.ts';
 import type { EndpointChange, InterfaceChange } from './endpoints.ts';
 import { FlowCutter } from './flow-cutter.ts';
 import { type Hits, readHits } from './hits.ts';
+import type { Surroundings } from './host-flows.ts';
 import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
 import type { RenderedRule, RuleOwner } from './policies.ts';
@@ -31,7 +32,7 @@ import { DesiredTable } from './table.ts';
 
 export interface DataplaneOptions {
   readonly channel: TableChannel;
-  readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes' | 'addresses'>;
+  readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes' | 'addresses' | 'interfaceTowards'>;
   /** Writes kernel switches; false when one does not exist. */
   readonly writeSwitches: (values: Readonly<Record<string, number>>) => boolean;
   /** Absent: established flows live on whatever policy says later. */
@@ -110,8 +111,8 @@ export class Dataplane {
     const { conntrack, channel, netlink, log } = options;
     if (!conntrack) return;
     this.revocation = new Revocation();
-    const ownAddresses = (): Set<Address> => new Set(netlink.addresses().map(({ address }) => address));
-    this.cutter = new FlowCutter({ conntrack, channel, revocation: this.revocation, ownAddresses, log });
+    const surroundings = (): Surroundings => surroundingsOf(netlink);
+    this.cutter = new FlowCutter({ conntrack, channel, revocation: this.revocation, surroundings, log });
   }
 
   /** Takes possession of the table, or puts up the empty one where there is none. Call before anything else. */
@@ -333,12 +334,9 @@ export class Dataplane {
   }
 
   private readInterfaces(): void {
-    const names = new Map(this.options.netlink.links().map((link) => [link.index, link.name]));
-    const interfaces = new Map<string, Address[]>([...names.values()].map((name) => [name, []]));
-    for (const { interfaceIndex, address } of this.options.netlink.addresses()) {
-      interfaces.get(names.get(interfaceIndex) ?? '')?.push(address);
-    }
+    const { interfaces } = surroundingsOf(this.options.netlink);
     this.table.setInterfaces(interfaces);
+    this.revocation?.setInterfaces(interfaces);
     this.interfacesUnknown = false;
   }
 
@@ -492,6 +490,22 @@ export class Dataplane {
     this.retryMs = Math.min(Math.max(this.retryMs * 2, firstRetryMs), longestRetryMs);
     this.wanted = true;
   }
+}
+
+/** What the kernel says of its interfaces now. */
+function surroundingsOf(netlink: Pick<Rtnetlink, 'links' | 'addresses' | 'interfaceTowards'>): Surroundings {
+  const names = new Map(netlink.links().map((link) => [link.index, link.name]));
+  const interfaces = new Map<string, Address[]>([...names.values()].map((name) => [name, []]));
+  const own = new Set<Address>();
+  for (const { interfaceIndex, address } of netlink.addresses()) {
+    interfaces.get(names.get(interfaceIndex) ?? '')?.push(address);
+    own.add(address);
+  }
+  return {
+    isOwnAddress: (address) => own.has(address),
+    interfaces,
+    interfaceTowards: (address) => names.get(netlink.interfaceTowards(address) ?? -1),
+  };
 }
 
 /** The rules of one policy or profile were refused; without them the transaction may succeed. */

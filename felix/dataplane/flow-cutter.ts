@@ -9,13 +9,15 @@ import type { Logger } from '../../runtime/log.ts';
 import { type Command, Transaction } from '../nft/transaction.ts';
 import { sets } from '../rules/static.ts';
 import type { TableChannel } from './channel.ts';
+import type { Surroundings } from './host-flows.ts';
 import { answersKey, type Revocation, type Suspicion } from './revocation.ts';
 
 export interface FlowCutterOptions {
   readonly conntrack: Pick<Conntrack, 'forEach' | 'delete'>;
   readonly channel: Pick<TableChannel, 'apply'>;
   readonly revocation: Revocation;
-  readonly ownAddresses: () => ReadonlySet<Address>;
+  /** Read anew for every pass. */
+  readonly surroundings: () => Surroundings;
   readonly log: Logger;
 }
 
@@ -72,10 +74,9 @@ export class FlowCutter {
   }
 
   private async pass(suspicion: Suspicion): Promise<void> {
-    const { conntrack, revocation, ownAddresses, log } = this.options;
+    const { conntrack, revocation, surroundings, log } = this.options;
     try {
-      const own = ownAddresses();
-      const isRevoked = revocation.judge(suspicion, (address) => own.has(address));
+      const isRevoked = revocation.judge(suspicion, surroundings());
       const revoked = new Map<number, ConntrackFlow>();
       for (const filter of filtersFor(suspicion)) {
         await conntrack.forEach(filter, (flow) => {

@@ -8,11 +8,12 @@
 import type { ConntrackFlow } from '../../linux/netlink/conntrack.ts';
 import { type Address, familyOf, formatAddress, widthOf } from '../../net/address.ts';
 import { familyOfPrefix, type Prefix } from '../../net/prefix.ts';
-import type { CalcTier, CalcUpdate, CalcWorkload, IpSetMember } from '../calc/output.ts';
-import type { Packet } from '../explain/packet.ts';
+import type { CalcHostEndpoint, CalcTier, CalcUpdate, CalcWorkload, IpSetMember } from '../calc/output.ts';
 import { Picture } from '../explain/picture.ts';
 import { evaluate } from '../explain/verdict.ts';
 import { concat } from '../nft/objects.ts';
+import { type Interfaces, resolveHostEndpoints } from './host-endpoints.ts';
+import { HostFlows, packetsOf, type Surroundings } from './host-flows.ts';
 
 /** What a pass over the flows has to look at. */
 export interface Suspicion {
@@ -43,10 +44,20 @@ export class Revocation {
   private inTransaction = nothing();
   private readonly ready = nothing();
   private started = false;
+  /** Interface → id of its host endpoint. */
+  private assigned: ReadonlyMap<string, string> = new Map();
 
   receive(update: CalcUpdate): void {
     this.suspect(update);
     this.picture.apply([update]);
+  }
+
+  /** Host endpoints may be given by an interface's address: one that moves takes its host endpoint along. */
+  setInterfaces(interfaces: Interfaces): void {
+    const assigned = resolveHostEndpoints([...this.picture.hostEndpoints.values()], interfaces);
+    const before = this.assigned;
+    this.assigned = new Map([...assigned].map(([name, { id }]) => [name, id]));
+    this.received.everything ||= [...this.assigned].some(([name, id]) => before.get(name) !== id);
   }
 
   /** What was received so far is in the transaction that is about to be tried. */
@@ -82,8 +93,10 @@ export class Revocation {
     add(this.ready, suspicion);
   }
 
-  /** A judge for one pass. `isOwnAddress`: of this node itself, which may reach its workloads whatever policy says. */
-  judge(suspicion: Suspicion, isOwnAddress: (address: Address) => boolean): (flow: ConntrackFlow) => boolean {
+  /** A judge for one pass. A node may reach its own workloads whatever policy says. */
+  judge(suspicion: Suspicion, surroundings: Surroundings): (flow: ConntrackFlow) => boolean {
+    const { isOwnAddress } = surroundings;
+    const hostFlows = new HostFlows(this.picture, surroundings);
     const byAddress = new Map<Address, CalcWorkload>();
     for (const workload of this.picture.workloads.values()) {
       for (const { address } of hostsOf(workload)) byAddress.set(address, workload);
@@ -93,13 +106,14 @@ export class Revocation {
       const { source, destination } = flow.original;
       const server = flow.reply.source;
       if (released.has(source) || released.has(server) || released.has(destination)) return true;
-      if (!everything && !addresses.has(source) && !addresses.has(server)) return false;
-      const packet = packetOf(flow);
+      if (!everything && !addresses.has(source) && !addresses.has(server) && !addresses.has(destination)) return false;
+      const packets = packetsOf(flow);
       const from = byAddress.get(source);
-      if (from && !evaluate(this.picture, from, 'egress', packet).allowed) return true;
+      if (from && !evaluate(this.picture, from, 'egress', packets.translated).allowed) return true;
       const to = byAddress.get(server);
-      if (!to || (!from && isOwnAddress(source))) return false;
-      return !evaluate(this.picture, to, 'ingress', packet).allowed;
+      const isExempt = !to || (!from && isOwnAddress(source));
+      if (!isExempt && !evaluate(this.picture, to, 'ingress', packets.translated).allowed) return true;
+      return hostFlows.isRevoked({ ...packets, fromWorkload: from !== undefined, toWorkload: to !== undefined });
     };
   }
 
@@ -113,14 +127,28 @@ export class Revocation {
       case 'policy': {
         const { id } = update.policy;
         const lists = (tier: CalcTier): boolean => tier.ingress.includes(id) || tier.egress.includes(id);
-        if (this.picture.policies.has(id)) this.suspectUsers(({ tiers }) => tiers.some(lists));
+        if (!this.picture.policies.has(id)) break;
+        this.suspectUsers(({ tiers }) => tiers.some(lists));
+        this.suspectHosts((host) => stagesOf(host).some(lists));
         break;
       }
       case 'profile': {
         const { name } = update.profile;
-        if (this.picture.profiles.has(name)) this.suspectUsers(({ profiles }) => profiles.includes(name));
+        if (!this.picture.profiles.has(name)) break;
+        this.suspectUsers(({ profiles }) => profiles.includes(name));
+        this.suspectHosts(({ profiles }) => profiles.includes(name));
         break;
       }
+      case 'host-endpoint':
+      case 'host-endpoint-removed':
+        // Their flows have addresses of anybody. One that goes may leave its interface to another.
+        this.received.everything = true;
+        break;
+      case 'config':
+        this.received.everything ||= hostSettings.some(
+          (name) => update.parameters[name] !== this.picture.parameters[name],
+        );
+        break;
       case 'ip-set-delta':
         this.suspectMembers([...update.added, ...update.removed]);
         break;
@@ -141,6 +169,10 @@ export class Revocation {
 
   private suspectUsers(uses: (workload: CalcWorkload) => boolean): void {
     for (const workload of this.picture.workloads.values()) if (uses(workload)) this.suspectAddressesOf(workload);
+  }
+
+  private suspectHosts(uses: (host: CalcHostEndpoint) => boolean): void {
+    this.received.everything ||= [...this.picture.hostEndpoints.values()].some(uses);
   }
 
   private suspectMembers(members: readonly IpSetMember[]): void {
@@ -171,6 +203,15 @@ export class Revocation {
   }
 }
 
+/** Parameters that decide about flows of the node itself. */
+const hostSettings = ['FailsafeInboundHostPorts', 'FailsafeOutboundHostPorts', 'DefaultEndpointToHostAction'] as const;
+
+const stagesOf = (host: CalcHostEndpoint): readonly CalcTier[] => [
+  ...host.tiers,
+  ...host.forwardTiers,
+  ...host.preDnatTiers,
+];
+
 function add(to: Collected, from: Suspicion): void {
   for (const address of from.released) to.released.add(address);
   for (const address of from.addresses) to.addresses.add(address);
@@ -179,20 +220,6 @@ function add(to: Collected, from: Suspicion): void {
 
 const hostsOf = ({ addresses }: CalcWorkload) =>
   addresses.filter((prefix) => prefix.length === widthOf(familyOfPrefix(prefix)));
-
-/** The flow's first packet as the policy chains saw it: after destination NAT, before source NAT. */
-function packetOf({ original, reply }: ConntrackFlow): Packet {
-  const { source, protocol, sourcePort, icmpType, icmpCode } = original;
-  return {
-    source,
-    destination: reply.source,
-    protocol,
-    ...(sourcePort !== undefined && { sourcePort }),
-    ...(reply.sourcePort !== undefined && { destinationPort: reply.sourcePort }),
-    ...(icmpType !== undefined && { icmpType }),
-    ...(icmpCode !== undefined && { icmpCode }),
-  };
-}
 
 /**
  * The flow's answers, as the key of an element: source, destination, protocol and ports of what would still come from the

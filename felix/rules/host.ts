@@ -15,7 +15,7 @@ import type { FailsafePort, RulesConfig } from './config.ts';
 import { rangeSet } from './match.ts';
 import type { Direction } from './names.ts';
 import { mergePrefixes } from './ranges.ts';
-import { dropCounters, neighbourDiscovery } from './static.ts';
+import { dropCounters, neighbourDiscovery, revokedRules } from './static.ts';
 import type { TiersEnd } from './tiers.ts';
 
 export type HostStage = 'untracked' | 'preDnat' | 'forward' | 'normal';
@@ -103,9 +103,10 @@ export function hostEntryRules({ stage, direction }: HostHook, tiers: string, co
     case 'preDnat':
       return [...failsafeRules(inbound, direction, 'dport'), go];
     case 'forward':
-      return [...invalidRules(config), go];
+      return [...revokedRules, ...invalidRules(config), go];
     case 'normal':
       return [
+        ...revokedRules,
         ...failsafeRules(direction === 'ingress' ? inbound : outbound, direction, 'dport'),
         { text: `${neighbourDiscovery} accept`, comment: 'neighbour discovery' },
         ...invalidRules(config),

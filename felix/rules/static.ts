@@ -102,6 +102,7 @@ export function staticChains(config: RulesConfig): Chain[] {
     {
       name: 'from-host',
       rules: [
+        ...revokedRules,
         { text: `oifname @${sets.workloads.name} accept`, comment: 'a node may reach its own workloads' },
         { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
       ],
@@ -135,11 +136,14 @@ function dispatchRules(direction: Direction, field: 'iifname' | 'oifname', confi
   const invalid = { text: `ct state invalid counter name "${dropCounters.invalid}" drop`, comment: 'no flow of ours' };
   return [
     ...(config.dropInvalid ? [invalid] : []),
-    ...([4, 6] as const).map(revokedRule),
+    ...revokedRules,
     { text: `${field} vmap @${dispatchMap(direction)}`, comment: 'policies of the endpoint' },
     { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
   ];
 }
+
+/** Answers to a flow that was cut must not begin a new one, to which what was cut would be the answer. */
+export const revokedRules: readonly Rule[] = ([4, 6] as const).map(revokedRule);
 
 function revokedRule(family: 4 | 6): Rule {
   const ip = family === 4 ? 'ip' : 'ip6';

@@ -26,7 +26,13 @@ describe('audit of the table', () => {
     kernel = new FakeKernel();
     dataplane = new Dataplane({
       channel: kernel,
-      netlink: { execute: () => [], links: () => [], routes: () => [], addresses: () => [] },
+      netlink: {
+        execute: () => [],
+        links: () => [],
+        routes: () => [],
+        addresses: () => [],
+        interfaceTowards: () => undefined,
+      },
       writeSwitches: () => true,
       log: createLogger('felix', 'silent'),
     });

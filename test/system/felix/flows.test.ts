@@ -3,7 +3,7 @@
 // of felix cuts nothing.
 
 import { strict as assert } from 'node:assert';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { CalcUpdate } from '../../../felix/calc/output.ts';
 import {
   inSync,
@@ -17,76 +17,8 @@ import {
   tier,
   workload,
 } from '../../felix/updates.ts';
+import { Flow } from './flow.ts';
 import { type Felix, type Pod, sh, TestNode, until } from './node.ts';
-
-/** Both ends send a line every 20 ms and print what they get. */
-const talker = (protocol: 'tcp' | 'udp'): Record<'server' | 'client', string> =>
-  protocol === 'tcp'
-    ? {
-        server: `require('net').createServer(s=>{setInterval(()=>s.write('s\\n'),20);s.on('data',()=>console.log('got'));s.on('error',()=>{})}).listen(PORT)`,
-        // The server may still be starting.
-        client: `(function go(){const s=require('net').connect(PORT,HOST);const t=setInterval(()=>s.write('c\\n'),20);s.on('data',()=>console.log('got'));s.on('error',e=>{clearInterval(t);if(e.code==='ECONNREFUSED')setTimeout(go,50)})})()`,
-      }
-    : {
-        server: `const d=require('dgram').createSocket('udp6');let to;d.on('message',(m,r)=>{to=r;console.log('got')});d.bind(PORT);setInterval(()=>to&&d.send('s',to.port,to.address),20)`,
-        client: `const d=require('dgram').createSocket(HOST.includes(':')?'udp6':'udp4');d.on('message',()=>console.log('got'));setInterval(()=>d.send('c',PORT,HOST),20)`,
-      };
-
-class Flow {
-  private readonly ends: readonly ChildProcess[];
-  private readonly heard = [0, 0];
-
-  constructor(client: Pod, server: Pod, address: string, number: number, protocol: 'tcp' | 'udp') {
-    const program = talker(protocol);
-    const run = (pod: Pod, text: string): ChildProcess => {
-      const script = text.replaceAll('PORT', `${number}`).replaceAll('HOST', `'${address}'`);
-      return spawn('ip', ['netns', 'exec', pod.netns, process.execPath, '-e', script], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-    };
-    const listening = run(server, program.server);
-    this.ends = [listening, run(client, `setTimeout(()=>{${program.client}},150)`)];
-    for (const [i, end] of this.ends.entries()) {
-      end.stdout?.on('data', () => {
-        this.heard[i] = (this.heard[i] ?? 0) + 1;
-      });
-    }
-  }
-
-  private mark(): number[] {
-    return [...this.heard];
-  }
-
-  /** Both ends hear each other. */
-  async lives(): Promise<void> {
-    const before = this.mark();
-    await until(
-      'both ends hear each other',
-      () => this.heard.every((count, i) => count > (before[i] ?? 0) + 2),
-      15_000,
-    );
-  }
-
-  /** Neither end hears the other: for 300 ms on end. */
-  async dies(): Promise<void> {
-    let last = this.mark();
-    let since = performance.now();
-    await until(
-      'silence in both directions',
-      () => {
-        const now = this.mark();
-        if (now.join() !== last.join()) since = performance.now();
-        last = now;
-        return performance.now() - since > 300;
-      },
-      3000,
-    );
-  }
-
-  end(): void {
-    for (const end of this.ends) end.kill('SIGKILL');
-  }
-}
 
 describe('felix in the kernel: established flows', function () {
   this.timeout(60_000);
