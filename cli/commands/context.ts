@@ -37,14 +37,17 @@ export async function withResources<T>(
     const where = settings.etcdDiscoverySrv ?? settings.etcdEndpoints;
     if (error.code !== 'unavailable')
       throw new CommandError(`the datastore at ${where} did not do it (${error.code}): ${error.message}`);
-    const reason = error.message.replace('No connection established. Last error: ', '');
-    throw new CommandError(
-      `cannot reach the datastore at ${where}: ${reason}\nWhere it is say --etcd-endpoints, ETCD_ENDPOINTS or a configuration file (--config).`,
-    );
+    const [reason = ''] = error.message.replace('No connection established. Last error: ', '').trim().split('\n');
+    throw new CommandError(`cannot reach the datastore at ${where}: ${reason}\n${hintFor(reason)}`);
   } finally {
     await store.close();
   }
 }
+
+const hintFor = (reason: string): string =>
+  /certificate|SSL|x509/.test(reason)
+    ? 'Its authority is what ETCD_CA_CERT_FILE names; ETCD_CERT_FILE and ETCD_KEY_FILE are what we show it.'
+    : 'Where it is say --etcd-endpoints, ETCD_ENDPOINTS or a configuration file (--config).';
 
 /** Settings that cannot work. Of a file that cannot be read, the setting that names it is of more use than the file. */
 function whySettingsFail(error: unknown, settings: StoreSettings): string {

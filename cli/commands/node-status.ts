@@ -16,22 +16,33 @@ const defaultRunDir = '/run/twill';
 
 export async function runNodeStatus(options: NodeStatusOptions, world: World): Promise<void> {
   const runDir = options.runDir ?? world.environment['TWILL_RUN_DIR'] ?? defaultRunDir;
-  const status = await askBgp(join(runDir, 'bgp.sock'));
+  const status = await askBgp(runDir);
   if (options.output === 'json') world.out(formatJson(status));
   else if (options.output === 'yaml') world.out(await formatYaml(status));
   else world.out(describeStatus(status));
 }
 
-async function askBgp(socket: string): Promise<unknown> {
+async function askBgp(runDir: string): Promise<unknown> {
   try {
-    return await callControl(socket, '/v1/peers');
+    return await callControl(join(runDir, 'bgp.sock'), '/v1/peers');
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
+    if (await felixAnswers(runDir)) {
+      throw new CommandError(
+        `Calico process is running, but not its BGP speaker (${error.message}): twill-node runs with --backend none, or starts bgp again just now`,
+      );
+    }
     throw new CommandError(
       `Calico process is not running: twill-node does not answer (${error.message}); start it, or set TWILL_RUN_DIR`,
     );
   }
 }
+
+const felixAnswers = (runDir: string): Promise<boolean> =>
+  callControl(join(runDir, 'felix.sock'), '/v1/status').then(
+    () => true,
+    () => false,
+  );
 
 /** The tables of calicoctl, with the numbers of routes beside. */
 export function describeStatus(status: unknown): string {

@@ -1,5 +1,6 @@
 // version: of this program, and of the cluster unless only the client's was asked for; with --poll again and again.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Resources } from '../../datastore/resources.ts';
 import { version } from '../../runtime/version.ts';
 import { CommandError, type World } from '../world.ts';
@@ -27,21 +28,17 @@ async function parsePoll(text: string): Promise<number> {
 
 /** Until somebody interrupts. A datastore that does not answer is no reason to stop looking. */
 async function poll(options: VersionOptions, world: World, pollMs: number): Promise<void> {
-  const stop = world.interrupted().then(() => 'stop' as const);
+  const stop = new AbortController();
+  void world.interrupted().then(() => stop.abort());
   const shown = new Map<string, string>();
-  do {
+  while (!stop.signal.aborted) {
     await show(options, world, shown).catch((error: unknown) => {
       if (!(error instanceof CommandError)) throw error;
       shown.clear();
       world.err(`Unable to retrieve Cluster Version or Type: ${error.message}\n`);
     });
-  } while ((await Promise.race([stop, pause(pollMs)])) !== 'stop');
-}
-
-function pause(ms: number): Promise<'go on'> {
-  return new Promise((resolve) => {
-    setTimeout(() => resolve('go on'), ms).unref();
-  });
+    await pause(pollMs, undefined, { signal: stop.signal }).catch(() => {});
+  }
 }
 
 /** Prints what is not shown yet. */

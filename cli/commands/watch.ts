@@ -31,7 +31,7 @@ export async function runWatch(
   if (everywhere && !declarationOf(kind).namespaced) throw new CommandError(`${kind} is not namespaced`);
   const namespace = everywhere ? undefined : namespaceFor(kind, options.namespace, undefined);
   await withResources(options, world, async (resources) => {
-    const show = await shower(kind, options, resources, world);
+    let show: Show | undefined;
     const wanted = (resource: Resource): boolean => names.length === 0 || names.includes(resource.metadata.name);
     const stop = world.interrupted();
     let known = new Map<string, Resource>();
@@ -39,19 +39,21 @@ export async function runWatch(
       const list = await resources.list(kind, namespace);
       const present = new Map<string, Resource>();
       for (const resource of list.resources as readonly Resource[]) present.set(placeOf(resource), resource);
+      show ??= await shower(kind, options, resources, [...present.values()].filter(wanted), world);
+      const showRow = show;
       // After a break in the watch, only what differs is news.
       for (const [place, resource] of present) {
         const before = known.get(place);
         if (before?.metadata.resourceVersion === resource.metadata.resourceVersion || !wanted(resource)) continue;
-        await show(known.size === 0 ? 'EXISTS' : before ? 'CHANGED' : 'ADDED', resource);
+        await showRow(known.size === 0 ? 'EXISTS' : before ? 'CHANGED' : 'ADDED', resource);
       }
       for (const [place, resource] of known)
-        if (!present.has(place) && wanted(resource)) await show('DELETED', resource);
+        if (!present.has(place) && wanted(resource)) await showRow('DELETED', resource);
       known = present;
       const end = await follow(resources, kind, namespace, list.revision + 1, stop, async (happening, resource) => {
         if (happening === 'DELETED') known.delete(placeOf(resource));
         else known.set(placeOf(resource), resource);
-        if (wanted(resource)) await show(happening, resource);
+        if (wanted(resource)) await showRow(happening, resource);
       });
       if (end === 'interrupted') return;
     }
@@ -101,7 +103,13 @@ async function showAll(kind: Kind, events: readonly WatchEvent[], show: Show): P
   }
 }
 
-async function shower(kind: Kind, options: GetOptions, resources: Resources, world: World): Promise<Show> {
+async function shower(
+  kind: Kind,
+  options: GetOptions,
+  resources: Resources,
+  present: readonly Resource[],
+  world: World,
+): Promise<Show> {
   switch (options.output) {
     case 'json':
       return async (event, object) => world.out(`${JSON.stringify({ event, object })}\n`);
@@ -109,7 +117,7 @@ async function shower(kind: Kind, options: GetOptions, resources: Resources, wor
       return async (event, object) => world.out(`---\n${await formatYaml({ event, object })}`);
     case 'ps':
     case 'wide':
-      return tableShower(kind, options, await contextFor(kind, resources), world);
+      return tableShower(kind, options, await contextFor(kind, resources), present, world);
     default:
       throw new CommandError('with -w, the output format is ps, wide, yaml or json');
   }
@@ -118,12 +126,21 @@ async function shower(kind: Kind, options: GetOptions, resources: Resources, wor
 const happeningWidth = 10;
 const gap = 3;
 
-/** Rows appear one by one, so the columns' widths are those of the headings until a longer cell comes. */
-function tableShower(kind: Kind, options: GetOptions, context: TableContext, world: World): Show {
+/** Columns are as wide as what there is at the start needs; later rows come one by one, and may be wider. */
+function tableShower(
+  kind: Kind,
+  options: GetOptions,
+  context: TableContext,
+  present: readonly Resource[],
+  world: World,
+): Show {
   const own = headingsOf(kind, options.output === 'wide');
   const withNamespace = options.allNamespaces === true && declarationOf(kind).namespaced && !own.includes('NAMESPACE');
   const headings = withNamespace ? ['NAMESPACE', ...own] : own;
-  const widths = headings.map((heading) => Math.max(heading.length, 12));
+  const cellsOf = (resource: Resource): readonly string[] =>
+    headings.map((heading) => cellOf(resource, heading, context) ?? '');
+  const rows = present.map(cellsOf);
+  const widths = headings.map((heading, i) => Math.max(heading.length, 12, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (first: string, cells: readonly string[]): string => {
     cells.forEach((cell, i) => {
       widths[i] = Math.max(widths[i] ?? 0, cell.length);
@@ -131,11 +148,5 @@ function tableShower(kind: Kind, options: GetOptions, context: TableContext, wor
     return `${first.padEnd(happeningWidth)}${cells.map((cell, i) => cell.padEnd((widths[i] ?? 0) + gap)).join('')}`.trimEnd();
   };
   world.out(`${line('EVENT', headings)}\n`);
-  return async (happening, resource) =>
-    world.out(
-      `${line(
-        happening,
-        headings.map((heading) => cellOf(resource, heading, context) ?? ''),
-      )}\n`,
-    );
+  return async (happening, resource) => world.out(`${line(happening, cellsOf(resource))}\n`);
 }

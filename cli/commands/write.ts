@@ -6,6 +6,7 @@ import { AlreadyExistsError, ConflictError, ResourceError, type Resources } from
 import { version } from '../../runtime/version.ts';
 import { checkManifests } from '../checked.ts';
 import { readManifests } from '../manifests.ts';
+import { progressOf } from '../output/progress.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 import { dryRunOf } from './dry-run.ts';
@@ -39,7 +40,10 @@ export async function runWrite(verb: WriteVerb, options: WriteOptions, world: Wo
   await withResources(options, world, async (real) => {
     const resources = options.dryRun ? dryRunOf(real) : real;
     await makeReady(resources);
+    const showProgress = progressOf(world);
+    let tried = 0;
     const outcome = await inOrder(checked, async ({ resource }) => {
+      showProgress(`${tried++} of ${checked.length} done`);
       const happened = await writeOne(verb, resource, resources, options);
       if (options.dryRun) world.out(`${describe(resource)} would be ${happened}\n`);
     });

@@ -82,6 +82,9 @@ describe('twillctl ipam', () => {
       assert.match(check.out, /address without endpoint: 2/);
       assert.match(check.out, /Check complete; found 2 problems\./);
       cli.files.set(file, readFileSync(file, 'utf8'));
+      cli.files.set('report.yaml', '- not JSON\n');
+      const odd = await cli.run('ipam release --from-report report.yaml --force');
+      assert.equal(odd.err, 'report.yaml is not a report of ipam check\n');
       const locked = await cli.run(`ipam release --from-report ${file}`);
       assert.match(locked.err, /data store is not locked/);
       const released = await cli.run(`ipam release --from-report ${file} --force`);

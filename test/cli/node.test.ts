@@ -98,6 +98,12 @@ No IPv6 peers found.
       const missing = await cli.run(`node status --run-dir ${directory}`);
       assert.equal(missing.code, 1);
       assert.match(missing.err, /Calico process is not running/);
+      const felix = await serveControl(join(directory, 'felix.sock'), { 'GET /v1/status': () => ({ ready: true }) });
+      assert.match(
+        (await cli.run(`node status --run-dir ${directory}`)).err,
+        /^Calico process is running, but not its BGP speaker .*--backend none/,
+      );
+      felix.close();
       const server = await serveControl(join(directory, 'bgp.sock'), {
         'GET /v1/peers': () => ({ node: 'n1', peers }),
       });

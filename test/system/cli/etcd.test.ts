@@ -5,7 +5,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Kind, kinds } from '../../../datastore/model/index.ts';
 import { validSpecs } from '../../datastore/model/validation-cases.ts';
-import { type Daemon, freePort, startEtcd, temporaryDirectory } from '../datastore/processes.ts';
+import { until } from '../../datastore/until.ts';
+import { Daemon, freePort, startEtcd, temporaryDirectory } from '../datastore/processes.ts';
 
 const apiVersion = 'projectcalico.org/v3';
 const main = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
@@ -134,6 +135,15 @@ describe('twillctl on a real etcd', function () {
     const now = JSON.parse(etcdctl('get', '--print-value-only', key));
     assert.deepEqual(now.spec.fromTheFuture, { colour: 'green' });
     assert.deepEqual(now.metadata.labels, { team: 'a' });
+  });
+
+  it('goes on looking at the version until it is interrupted', async () => {
+    const looking = new Daemon(process.execPath, ['--import', 'tsx', main, 'version', '--poll', '50ms'], {
+      ETCD_ENDPOINTS: endpoint,
+    });
+    await until(() => /Cluster Version: /.test(looking.output), 'the first look', 20_000);
+    assert.equal(looking.running, true, looking.output);
+    assert.equal(await looking.stop('SIGINT'), 0);
   });
 
   it('says in one line that nobody answers', () => {
