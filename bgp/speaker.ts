@@ -251,14 +251,16 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   #change(peer: Peer, next: PeerSettings, before: SpeakerSettings | undefined): void {
     const was = peer.settings;
     if (isSame(was, next) && (!before || isSame(sessionPart(before), sessionPart(this.settings)))) return;
-    const needsReset = !isSame(openPart(was), openPart(next));
+    const isUp = peer.session.state === 'Established';
+    const needsReset = !isSame(openPart(was), openPart(next)) || (!isUp && was.passive !== next.passive);
     peer.reconfigure(next);
     if (needsReset) {
       peer.reset(CeaseSubcode.otherConfigurationChange, { restartAfterMs: 0 });
       return;
     }
-    if (!isSame(was.importFilter, next.importFilter)) peer.applyImportFilter();
+    if (!isSame(importPart(was), importPart(next))) peer.applyImport();
     peer.applyTreatment();
+    if (!isSame(was.maxPrefixes, next.maxPrefixes)) peer.applyLimit();
   }
 
   /** RFC 8326: all routes go out as if this node were about to leave, which others then avoid. */
@@ -431,17 +433,31 @@ const hasSameIdentity = (a: SpeakerSettings, b: SpeakerSettings): boolean => {
 /** What of the speaker's settings is said in OPEN. */
 const sessionPart = ({ gracefulRestart }: SpeakerSettings) => ({ gracefulRestart });
 
-/** What can not change while a session is up. Passwords can: the transport changes keys of live connections. */
+/**
+ * What can not change while a session is up: what was said in OPEN, and what the connection is. Passwords can, since the
+ * transport changes keys of live connections. Who connects, and how often keepalives go, counts from the next session on.
+ */
 function openPart(peer: PeerSettings) {
   const {
-    importFilter: _i,
-    exportFilter: _e,
-    password: _p,
-    nextHop: _n,
-    maxPrefixes: _m,
-    connectRetrySec: _c,
-    bfd: _b,
+    importFilter: _importFilter,
+    exportFilter: _exportFilter,
+    password: _password,
+    nextHop: _nextHop,
+    ownIpv6Address: _ownIpv6Address,
+    maxPrefixes: _maxPrefixes,
+    connectRetrySec: _connectRetrySec,
+    keepaliveTimeSec: _keepaliveTimeSec,
+    passive: _passive,
+    bfd: _bfd,
+    allowedOwnAsns: _allowedOwnAsns,
+    routeReflectorClient: _routeReflectorClient,
+    maxRestartTimeSec: _maxRestartTimeSec,
     ...rest
   } = peer;
   return rest;
 }
+
+/** What says how routes that were received are judged. */
+const importPart = ({ importFilter, allowedOwnAsns, routeReflectorClient }: PeerSettings) => {
+  return { importFilter, allowedOwnAsns, routeReflectorClient };
+};

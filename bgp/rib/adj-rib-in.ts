@@ -31,7 +31,9 @@ export interface AdjRibInOptions {
   readonly extendedNextHop: boolean;
   readonly onEndOfRib: (family: AddressFamily) => void;
   /** Something was wrong with an UPDATE's body, at bytes[from..to). */
-  readonly onFindings?: (findings: readonly Finding[], bytes: Uint8Array, from: number, to: number) => void;
+  readonly onFindings?:
+    | ((findings: readonly Finding[], bytes: Uint8Array, from: number, to: number) => void)
+    | undefined;
 }
 
 /** What RFC 7606 made of a prefix's last announcement, in words. */
@@ -91,6 +93,11 @@ export class AdjRibIn {
   /** What was wrong with the UPDATE that spoke of this prefix last; undefined when nothing was. */
   malformationOf(prefix: Prefix): Malformation | undefined {
     return this.#malformations.get(formatPrefix(prefix));
+  }
+
+  /** Its routes mean something else from now on; Rib.rejudge() has been told. */
+  setSource(about: Source): void {
+    this.#options = { ...this.#options, about };
   }
 
   /** Another filter: what is there already is judged anew from what was received. */

@@ -205,6 +205,15 @@ export class AttributeStore {
     this.#rehash(this.#slots.length, inUse);
   }
 
+  /** Looks anew at the sets that came from this source, of which something else holds now. */
+  rejudge(source: number, about: Source): void {
+    const free = new Set(this.#free);
+    for (let id = 1; id < this.end; id++) {
+      const isReceived = (this.#makings[id] ?? 0) < makingNumber({ ofRefusal: 0 });
+      if (this.source[id] === source && isReceived && !free.has(id)) this.#describe(id, about);
+    }
+  }
+
   /** Whether any set is of this source; exact right after a sweep. */
   namesSource(source: number): boolean {
     const free = new Set(this.#free);

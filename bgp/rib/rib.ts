@@ -10,7 +10,7 @@ import { addressToBytes } from '../../net/address.ts';
 import type { AddressFamily, BestPathSettings, OriginatedRoute } from '../settings.ts';
 import type { WireContext } from '../wire/attributes.ts';
 import { encodeAttributes } from '../wire/update.ts';
-import { AdjRibIn } from './adj-rib-in.ts';
+import { AdjRibIn, type AdjRibInOptions } from './adj-rib-in.ts';
 import { AllPathsGroup } from './all-paths-group.ts';
 import { AttributeStore, type Identity, LLGR_STALE, Trait } from './attribute-store.ts';
 import { BestPathGroup } from './best-path-group.ts';
@@ -33,6 +33,7 @@ export interface SessionOptions {
   readonly extendedNextHop: boolean;
   readonly importFilter: RouteFilter;
   readonly onEndOfRib: (family: AddressFamily) => void;
+  readonly onFindings?: AdjRibInOptions['onFindings'];
 }
 
 export class Rib {
@@ -82,7 +83,7 @@ export class Rib {
 
   /** A peer's inbound side for the length of a session. The source must have been added to `sources`. */
   open(source: number, about: Source, options: SessionOptions): AdjRibIn {
-    const { context, extendedNextHop, importFilter: filter, onEndOfRib } = options;
+    const { context, extendedNextHop, importFilter: filter, onEndOfRib, onFindings } = options;
     const ribs = new Map(options.families.map((family) => [family, this.family(family)]));
     return new AdjRibIn(this.store, this.filtering, {
       source,
@@ -92,7 +93,22 @@ export class Rib {
       ribs,
       extendedNextHop,
       onEndOfRib,
+      ...(onFindings ? { onFindings } : {}),
     });
+  }
+
+  /**
+   * What a source's routes mean has changed: loops are looked for anew, and whom its routes go to. Its import filter must be
+   * set again afterwards, for what it made of them.
+   */
+  rejudge(source: number, about: Source): void {
+    this.sources.replace(source, about);
+    this.store.rejudge(source, about);
+    this.filtering.forget();
+    this.exporter.forget();
+    for (const rib of this.#ribs.values()) {
+      rib.paths.forEachOf(source, (path) => rib.touch(rib.paths.prefixes[path] ?? 0));
+    }
   }
 
   /** Makes a peer's routes go away, those of one family or of all. */

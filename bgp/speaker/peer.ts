@@ -14,6 +14,7 @@ import type { UpdateGroup } from '../rib/update-group.ts';
 import type { UpdateWriter } from '../rib/update-writer.ts';
 import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
 import type { AddressFamily, MaxPrefixes, PeerSettings } from '../settings.ts';
+import { describeFindings, type Finding } from '../wire/attribute-scan.ts';
 import {
   checkRouteRefresh,
   decodeNotification,
@@ -35,6 +36,12 @@ import { importFilterFor, isSameSource, sourceOf } from './source-of.ts';
 import { StaleRoutes } from './stale-routes.ts';
 import { treatmentFor } from './treatment-for.ts';
 
+/** Malformed UPDATEs are logged this often, and so much of one. */
+const MALFORMED_LOG_MS: Millis = 10_000;
+const MALFORMED_LOG_BYTES = 1024;
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(0, MALFORMED_LOG_BYTES)).toString('hex');
+
 export class Peer {
   settings: PeerSettings;
   session: Session;
@@ -50,6 +57,9 @@ export class Peer {
   readonly #stale: StaleRoutes;
   readonly #refreshes = new Refreshes();
   #isNearLimit = false;
+  /** Since it was last logged. */
+  #malformedUpdates = 0;
+  #malformedLoggedAt: Millis = -Infinity;
   /** What BFD last said of the peer. */
   bfd: { readonly state: string; readonly reason: string } | undefined;
   messagesIn = 0;
@@ -155,12 +165,23 @@ export class Peer {
     this.handle({ kind: 'configure', config: this.#config() });
   }
 
-  /** Import filter changed: what was received is judged anew, without asking the peer. */
-  applyImportFilter(): void {
-    const { adjRibIn, negotiated } = this.#attachment ?? {};
-    if (!adjRibIn || !negotiated) return;
+  /** Import settings changed: what was received is judged anew, without asking the peer. */
+  applyImport(): void {
+    const { adjRibIn, negotiated, line } = this.#attachment ?? {};
+    if (!adjRibIn || !negotiated || !line || this.#source === undefined) return;
+    const about = sourceOf(this.settings, negotiated, line.connection, this.#host.settings.asn);
+    this.#about = about;
+    this.#host.rib.rejudge(this.#source, about);
+    adjRibIn.setSource(about);
     adjRibIn.setFilter(importFilterFor(this.settings, negotiated));
     this.#host.wantFlush();
+  }
+
+  /** Another limit: it holds for what is there already, and a session that the old one ended may try again. */
+  applyLimit(): void {
+    const { maxPrefixes } = this.settings;
+    if (this.session.state === 'Idle') this.start();
+    else if (maxPrefixes) this.#checkLimit(maxPrefixes);
   }
 
   /** Export treatment changed: join the groups that fit now. */
@@ -406,6 +427,7 @@ export class Peer {
       extendedNextHop: negotiated.extendedNextHop,
       importFilter: importFilterFor(this.settings, negotiated),
       onEndOfRib: (family) => this.#onEndOfRib(family),
+      onFindings: (findings, bytes, from, to) => this.#onFindings(findings, bytes.subarray(from, to)),
     });
     const monitored = monitoredPeer(line, negotiated, source, () => this.routeCount);
     const attachment: Attachment = {
@@ -459,6 +481,19 @@ export class Peer {
     this.#source ??= sources.add(about);
     this.#about = about;
     return { index: this.#source, about };
+  }
+
+  /** RFC 7606 §8: an operator can see what was wrong, with the UPDATE; a peer that sends nothing else does not fill the disk. */
+  #onFindings(findings: readonly Finding[], update: Uint8Array): void {
+    const now = this.#host.clock.now();
+    this.#malformedUpdates++;
+    if (now < this.#malformedLoggedAt + MALFORMED_LOG_MS) return;
+    this.log.warn(
+      { problem: describeFindings(findings), updates: this.#malformedUpdates, update: hexOf(update) },
+      'malformed UPDATE',
+    );
+    this.#malformedLoggedAt = now;
+    this.#malformedUpdates = 0;
   }
 
   #onEndOfRib(family: AddressFamily): void {
