@@ -10,7 +10,7 @@ import { AttributeCode, MP_REACH_NEXT_HOP, type WireContext } from '../wire/attr
 import { readUint16, readUint32 } from '../wire/bytes.ts';
 import { fromWireFamily, type NotificationMessage } from '../wire/message.ts';
 import { isWellFormedNlri } from '../wire/nlri.ts';
-import { isSurelyUnicast, isUnicast } from '../wire/unicast.ts';
+import { isHostNextHop, isSurelyUnicast, isUnicast } from '../wire/unicast.ts';
 import { invalidNetworkField, malformedAttributeList } from '../wire/update.ts';
 import { type AttributeStore, MAX_SET_BYTES } from './attribute-store.ts';
 import { canonicalize } from './canonical.ts';
@@ -126,13 +126,14 @@ export class AdjRibIn {
     if (attributesTo > to) return malformedAttributeList;
     if (to - from === 4) return this.#endOfRib('ipv4-unicast');
     const { addPathIpv4 } = this.#options.context;
+    const rib = this.#options.ribs.get('ipv4-unicast');
     if (
-      !isWellFormedNlri(bytes, from + 2, withdrawnTo, 4, addPathIpv4) ||
-      !isWellFormedNlri(bytes, attributesTo, to, 4, addPathIpv4)
+      rib &&
+      (!isWellFormedNlri(bytes, from + 2, withdrawnTo, 4, addPathIpv4) ||
+        !isWellFormedNlri(bytes, attributesTo, to, 4, addPathIpv4))
     ) {
       return invalidNetworkField;
     }
-    const rib = this.#options.ribs.get('ipv4-unicast');
     if (rib && withdrawnTo > from + 2) this.#withdraw(rib, bytes, from + 2, withdrawnTo, addPathIpv4);
     if (attributesTo === attributesFrom && attributesTo === to) return undefined;
     const refused = this.#attributes(bytes, attributesFrom, attributesTo, to, rib);
@@ -226,6 +227,9 @@ export class AdjRibIn {
     const nlri = start + MP_REACH_NEXT_HOP + nextHopLength + 1;
     if (family === 'ipv4-unicast' && nextHopLength !== 4 && !extendedNextHop) {
       scan.refuse(AttributeCode.mpReach, 'an IPv6 next hop of IPv4 routes, which was not negotiated');
+    }
+    if (!isHostNextHop(bytes, start + MP_REACH_NEXT_HOP, nextHopLength)) {
+      scan.refuse(AttributeCode.mpReach, 'a next hop that is no address of a host');
     }
     if (nlri === end) return;
     const attributes = scan.treatAsWithdraw ? 0 : this.#intern(bytes, true, context.fourOctetAs);

@@ -422,6 +422,7 @@ export class Peer {
         external: source.about.external,
         addPathIpv4: negotiated.addPathReceive.includes('ipv4-unicast'),
         addPathIpv6: negotiated.addPathReceive.includes('ipv6-unicast'),
+        families: negotiated.families,
       },
       families: negotiated.families,
       extendedNextHop: negotiated.extendedNextHop,

@@ -25,6 +25,7 @@ export interface Finding {
 }
 
 const MAX_ATTRIBUTES = 256;
+const SEEN = -2;
 const LISTED = OPTIONAL | TRANSITIVE;
 
 export class AttributeScan {
@@ -44,12 +45,12 @@ export class AttributeScan {
   /** Set when the session must end. */
   reset: NotificationMessage | undefined;
   findings: Finding[] = [];
-  /** Index of an attribute code, or -1. */
+  /** Index of an attribute code, -1 when it was not seen, or SEEN when it was and is not kept. */
   readonly #index = new Int16Array(256);
 
   /** Index into the lists, -1 when the attribute is not there. */
   indexOf(code: number): number {
-    return this.#index[code] ?? -1;
+    return Math.max(-1, this.#index[code] ?? -1);
   }
 
   /** Nothing is known of the next message yet. */
@@ -91,7 +92,8 @@ export class AttributeScan {
       this.#wrong('treat-as-withdraw', code, 'its length runs past the attributes');
       return -1;
     }
-    if (this.indexOf(code) >= 0) return this.#repeated(code, end);
+    if (this.#index[code] !== -1) return this.#repeated(code, end);
+    this.#index[code] = SEEN;
     const rule = attributeRules[code];
     if (rule === undefined) return this.#unknown(bytes, flags, code, head, start, end);
     if (rule.internalOnly && context.external) {
@@ -121,7 +123,7 @@ export class AttributeScan {
   }
 
   #repeated(code: number, end: number): number {
-    // RFC 7606 §3 g.
+    // RFC 7606 §3 g: only the first counts, even when that one was discarded.
     if (code === AttributeCode.mpReach || code === AttributeCode.mpUnreach) {
       this.#wrong('session-reset', code, 'appears twice', UpdateSubcode.malformedAttributeList);
       return -1;

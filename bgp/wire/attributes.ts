@@ -4,6 +4,7 @@
 // 8092 (32), 9234 (35), 8669 (40). Adding an attribute is adding a line to PathAttributes and one to the table.
 
 import { type Address, addressFromBytes, addressToBytes, type Ipv4 } from '../../net/address.ts';
+import type { AddressFamily } from '../settings.ts';
 import { type AsPathSegment, decodeAsPath, encodeAsPath, isWellFormedAs4Path, isWellFormedAsPath } from './as-path.ts';
 import { concat, readUint16, readUint32, readUint32List, uint16, uint32, uint32List } from './bytes.ts';
 import { fromWireFamily } from './message.ts';
@@ -68,6 +69,8 @@ export interface WireContext {
   /** Path identifiers are present in the NLRI that this side reads. */
   readonly addPathIpv4: boolean;
   readonly addPathIpv6: boolean;
+  /** Families of the session; undefined: all that this speaker knows. Prefixes of others are nobody's to read. */
+  readonly families?: readonly AddressFamily[];
 }
 
 export const plainContext: WireContext = { fourOctetAs: true, external: false, addPathIpv4: false, addPathIpv6: false };
@@ -253,14 +256,14 @@ export const attributes: AttributeTable = {
     holdsNlri: true,
     isWellFormed: (bytes, from, to, context) => {
       if (to - from < 3) return false;
-      const family = fromWireFamily(readUint16(bytes, from), bytes[from + 2] ?? 0);
+      const family = carriedFamily(readUint16(bytes, from), bytes[from + 2] ?? 0, context);
       // A family that we do not carry is not ours to judge: it is ignored.
       return family === undefined || isWellFormedNlri(bytes, from + 3, to, ...nlriForm(family, context));
     },
     decode: (bytes, from, to, context) => {
       const afi = readUint16(bytes, from);
       const safi = bytes[from + 2] ?? 0;
-      const family = fromWireFamily(afi, safi);
+      const family = carriedFamily(afi, safi, context);
       return { afi, safi, withdrawn: family ? decodeNlri(bytes, from + 3, to, ...nlriForm(family, context)) : [] };
     },
     encode: ({ afi, safi, withdrawn }) => concat([uint16(afi), Uint8Array.of(safi), encodeNlri(withdrawn)]),
@@ -360,6 +363,12 @@ export const attributes: AttributeTable = {
   },
 };
 
+/** Undefined: not a family of this session. */
+function carriedFamily(afi: number, safi: number, { families }: WireContext): AddressFamily | undefined {
+  const family = fromWireFamily(afi, safi);
+  return family !== undefined && families?.includes(family) === false ? undefined : family;
+}
+
 const nlriForm = (family: 'ipv4-unicast' | 'ipv6-unicast', context: WireContext): [4 | 6, boolean] =>
   family === 'ipv4-unicast' ? [4, context.addPathIpv4] : [6, context.addPathIpv6];
 
@@ -383,7 +392,7 @@ function isWellFormedMpReach(bytes: Uint8Array, from: number, to: number, contex
   const nextHopLength = bytes[from + 3] ?? 0;
   const nlri = from + MP_REACH_NEXT_HOP + nextHopLength + 1;
   if (nlri > to) return false;
-  const family = fromWireFamily(readUint16(bytes, from), bytes[from + 2] ?? 0);
+  const family = carriedFamily(readUint16(bytes, from), bytes[from + 2] ?? 0, context);
   if (family === undefined) return true;
   // RFC 7606 §7.11. IPv4 routes may have IPv6 next hops (RFC 8950); whether that was negotiated is the RIB's to judge.
   const fits = nextHopLength === 16 || nextHopLength === 32 || (family === 'ipv4-unicast' && nextHopLength === 4);
@@ -399,7 +408,7 @@ function decodeMpReach(bytes: Uint8Array, from: number, to: number, context: Wir
   for (let at = 0; at + size <= nextHopLength; at += size) {
     nextHops.push(addressFromBytes(bytes, size === 4 ? 4 : 6, from + MP_REACH_NEXT_HOP + at));
   }
-  const family = fromWireFamily(afi, safi);
+  const family = carriedFamily(afi, safi, context);
   const nlriAt = from + MP_REACH_NEXT_HOP + nextHopLength + 1;
   return { afi, safi, nextHops, nlri: family ? decodeNlri(bytes, nlriAt, to, ...nlriForm(family, context)) : [] };
 }

@@ -17,6 +17,15 @@ const notUnicast: readonly Prefix[] = [
 
 export const isUnicast = (prefix: Prefix): boolean => !notUnicast.some((outer) => prefixCovers(outer, prefix));
 
+/** RFC 4271 §6.3, RFC 2545 §3: next hops are addresses of hosts. `::` beside a link-local one says that there is no other. */
+export function isHostNextHop(bytes: Uint8Array, from: number, length: number): boolean {
+  const first = bytes[from] ?? 0;
+  if (length === 4) return first > 0 && first < 224;
+  if (first === 0xff) return false;
+  for (let i = 0; i < 15; i++) if (bytes[from + i] !== 0) return true;
+  return length === 32 && bytes[from + 15] === 0;
+}
+
 /** A quick look at an encoded prefix: true for nearly all that are unicast, and for none that are not. */
 export function isSurelyUnicast(bytes: Uint8Array, at: number, family: 4 | 6): boolean {
   const length = bytes[at] ?? 0;

@@ -161,7 +161,8 @@ export class TestPeer {
   write(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
       const length = ((bytes[at + 16] ?? 0) << 8) | (bytes[at + 17] ?? 0);
-      const outgoing = { ...this.#context, external: false, addPathIpv4: this.#addPath };
+      const addPath = { addPathIpv4: this.#addPath, addPathIpv6: this.#addPath };
+      const outgoing = { ...this.#context, external: false, ...addPath };
       const result = decodeMessage(bytes.subarray(at, at + length), outgoing, true);
       if (result.kind === 'refused' || result.treatAsWithdraw || result.findings.length > 0) {
         throw new Error(`malformed output: ${JSON.stringify(result)}`);

@@ -214,6 +214,12 @@ describe('incidents', () => {
     assert.doesNotMatch(hexOf(incident.lastSent), /c01106/);
   });
 
+  it('does not let a second occurrence stand in for a first that was discarded (RFC 7606 §3 g)', () => {
+    const incident = new Incident();
+    assert.equal(incident.receive('', `${GOOD} c0 07 02 0000 c0 07 08 0000fc59 0a000009`, P), 'discard');
+    assert.doesNotMatch(hexOf(incident.lastSent), /c007080000fc59/);
+  });
+
   it('echoes nothing from beyond a message (CVE-2017-15865)', () => {
     const incident = new Incident();
     assert.equal(incident.receive('', `${ORIGIN} c0 08 ff 00`, ''), 'reset 3/1');
@@ -258,6 +264,17 @@ describe('incidents', () => {
     from.announce('198.51.100.0/24');
     lab.rib.flush();
     assert.equal(to.table.has('198.51.100.0/24'), true);
+  });
+
+  it('reads no prefixes of a family that the session does not carry', () => {
+    const families = ['ipv4-unicast'] as const;
+    const incident = new Incident('external', { families, context: { families } });
+    for (const attribute of [`80 0e 16 0002 01 10 ${'20'.repeat(16)} 00 81`, '80 0f 04 0002 01 81']) {
+      assert.equal(incident.receive('', `${GOOD} ${attribute}`, P), 'route');
+    }
+    const lab = new Lab();
+    const ipv6 = lab.peer({ asn: 64601, families: ['ipv6-unicast'], context: { families: ['ipv6-unicast'] } });
+    assert.equal(ipv6.sendBytes(Uint8Array.from([0, 1, 99, 0, 0, 200])), undefined);
   });
 
   it('refuses AS numbers that outgrow the longest attribute when they become four octets', () => {
