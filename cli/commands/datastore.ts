@@ -6,12 +6,11 @@ import { BackupError, backupLines, copyStore, restoreLines } from '../../datasto
 import type { KvStore } from '../../datastore/kv.ts';
 import { declarationOf, type Kind, kinds, resourcePrefix, rootPrefix } from '../../datastore/model/index.ts';
 import { pagesOf } from '../../datastore/pages.ts';
-import type { Resources } from '../../datastore/resources.ts';
 import { progressOf } from '../output/progress.ts';
 import { formatBoxedTable } from '../output/table.ts';
 import { CommandError, type World } from '../world.ts';
-import { changeResource } from './change.ts';
 import { type GlobalOptions, withResources } from './context.ts';
+import { setReady } from './datastore-lock.ts';
 
 export async function runDatastoreStatus(options: GlobalOptions, world: World): Promise<void> {
   await withResources(options, world, async (resources) => {
@@ -98,25 +97,6 @@ async function asCommand<T>(work: () => Promise<T>): Promise<T> {
       throw new CommandError(error.message.replace('replace them', 'replace them with --force'));
     throw error;
   }
-}
-
-/** Agents leave the kernel as it is, and the CNI plugin waits, while the datastore is locked. */
-export async function runLock(locked: boolean, options: GlobalOptions, world: World): Promise<void> {
-  await withResources(options, world, async (resources) => {
-    await setReady(resources, !locked);
-    world.out(`Datastore ${locked ? 'locked' : 'unlocked'}.\n`);
-  });
-}
-
-async function setReady(resources: Resources, ready: boolean): Promise<void> {
-  await changeResource(
-    resources,
-    { kind: 'ClusterInformation', name: 'default', namespace: undefined },
-    (resource) => ({
-      ...resource,
-      spec: { ...resource.spec, datastoreReady: ready },
-    }),
-  );
 }
 
 export interface CopyOptions extends ForceOptions {

@@ -23,26 +23,30 @@ export function defineDatastoreCommands(program: Command, world: World): void {
       (await import('../commands/datastore.ts')).runRestore(file, options, world),
     );
   defineMigration(datastore, world);
+  withGlobals(datastore.command('migrate-policy-names'))
+    .description('Give policies that are stored under names of before Calico 3.32 (“default.NAME”) their own names.')
+    .option('--dry-run', 'say what would be renamed, and change nothing')
+    .action(async (options) => (await import('../commands/datastore-policy-names.ts')).runPolicyNames(options, world));
 }
 
 function defineMigration(datastore: Command, world: World): void {
   const migrate = datastore.command('migrate').description('Move the data to another datastore.');
   withGlobals(migrate.command('lock'))
     .description('Lock the datastore: agents leave the kernel as it is, and no addresses are assigned.')
-    .action(async (options) => (await import('../commands/datastore.ts')).runLock(true, options, world));
+    .action(async (options) => (await import('../commands/datastore-lock.ts')).runLock(true, options, world));
   withGlobals(migrate.command('unlock'))
     .description('Unlock the datastore.')
-    .action(async (options) => (await import('../commands/datastore.ts')).runLock(false, options, world));
+    .action(async (options) => (await import('../commands/datastore-lock.ts')).runLock(false, options, world));
   withGlobals(migrate.command('export'))
-    .description('Write everything to standard output.')
-    .action(async (options) => (await import('../commands/datastore.ts')).runBackup(undefined, options, world));
+    .description('Write a locked datastore to standard output in calicoctl’s form, for import.')
+    .action(async (options) => (await import('../commands/datastore-export.ts')).runExport(options, world));
   withGlobals(migrate.command('import'))
-    .description('Read what export wrote into an empty datastore.')
+    .description('Read what export wrote, calicoctl’s too, into an empty datastore, which is locked then.')
     .option('-f, --filename <file>', 'the file, or "-" for standard input')
-    .option('--force', 'although the datastore is not empty: make it equal')
+    .option('--force', 'although the datastore is not empty: write over what is there')
     .action(async (options) => {
       if (!options.filename) throw new CommandError('import needs a file: -f FILE');
-      await (await import('../commands/datastore.ts')).runRestore(options.filename, options, world);
+      await (await import('../commands/datastore-import.ts')).runImport(options, world);
     });
   withGlobals(migrate.command('copy'))
     .description('Lock this datastore, copy everything to another one, compare, and unlock that one.')

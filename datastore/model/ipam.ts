@@ -139,8 +139,9 @@ export function parseExactJson(text: string): unknown {
 }
 
 /** JSON.stringify that writes bigints as plain integers. */
-export function encodeExactJson(value: unknown): string {
-  const text = JSON.stringify(value, (_key, field: unknown) => (typeof field === 'bigint' ? bigMark + field : field));
+export function encodeExactJson(value: unknown, indent?: number): string {
+  const exact = (_key: string, field: unknown): unknown => (typeof field === 'bigint' ? bigMark + field : field);
+  const text = JSON.stringify(value, exact, indent);
   return text.replace(markedInteger, '$1');
 }
 

@@ -69,8 +69,8 @@ describe('twillctl datastore', () => {
     }
   });
 
-  it('writes nothing from a file that was cut, changed or is something else', async () => {
-    const text = (await (await filled()).run('datastore migrate export')).out;
+  it('writes nothing from a backup that was cut, changed or is something else', async () => {
+    const text = (await (await filled()).run('datastore backup')).out;
     const lines = text.split('\n');
     for (const [damaged, problem] of [
       [lines.slice(0, 4).join('\n'), /ends early/],
@@ -78,7 +78,7 @@ describe('twillctl datastore', () => {
       ['{}', /this is no backup made by twillctl/],
     ] as const) {
       const fresh = await Cli.start();
-      const result = await fresh.run('datastore migrate import -f -', damaged);
+      const result = await fresh.run('datastore restore -', damaged);
       assert.match(result.err, problem);
       assert.equal((await pairs(fresh)).length, 0);
     }
