@@ -16,7 +16,7 @@ import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
 import type { Address } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
-import { tableName } from '../nft/objects.ts';
+import { type KernelState, tableName } from '../nft/objects.ts';
 import { Auditor } from './auditor.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
 import type { TableChannel } from './channel.ts';
@@ -342,16 +342,20 @@ export class Dataplane {
 
   /** Not during render(): what it changes and what is read here must not mix. */
   private async readTable(): Promise<void> {
-    const { ruleset } = this.table;
     // Before: an edit that comes while we read makes it unknown again.
     this.tableUnknown = false;
     try {
-      ruleset.rebase(await this.options.channel.read());
+      await this.rebase(await this.options.channel.read());
     } catch (error) {
       this.tableUnknown = true;
       throw error;
     }
     if (this.everApplied) this.noteDrift();
+  }
+
+  /** Nothing changes the ruleset meanwhile: only applies do, and they never overlap. */
+  private async rebase(kernel: KernelState | undefined): Promise<void> {
+    for (const _ of this.table.ruleset.rebasing(kernel)) await new Promise(setImmediate);
   }
 
   private noteDrift(): void {
@@ -368,7 +372,7 @@ export class Dataplane {
     try {
       const state = await this.auditor.read(this.options.channel, ruleset, isMoreUrgent);
       if (!state) return;
-      ruleset.rebase(state.table);
+      await this.rebase(state.table);
       this.noteDrift();
       if (ruleset.isPending) this.schedule(0);
     } catch (error) {

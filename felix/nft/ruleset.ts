@@ -37,6 +37,9 @@ interface KernelChain {
   readonly comments: readonly string[];
 }
 
+/** Some hundred microseconds. */
+const namesPerStep = 500;
+
 export class Ruleset {
   private readonly chains = new Map<string, Chain>();
   private readonly sets = new Map<string, SetState>();
@@ -177,24 +180,38 @@ export class Ruleset {
    * elements were not read count as right: only for when nothing is pending.
    */
   rebase(kernel: KernelState | undefined): void {
+    for (const _ of this.rebasing(kernel));
+  }
+
+  /** The same in small steps. Between them nothing may be set or put here. */
+  *rebasing(kernel: KernelState | undefined): Generator<void> {
     this.committed();
     this.tableMissing = kernel === undefined;
     this.mustRebuild = kernel?.dormant === true || kernel?.mustReplace === true;
+    let compared = 0;
     for (const [name, chain] of this.chains) {
-      const listed = kernel?.chains.get(name);
-      const found = listed && asListed(listed);
-      if (found && found.hook !== hookText(chain.base)) this.mustRebuild = true;
-      if (!found || !isInKernel(chain, found)) this.dirtyChains.set(name, found);
+      this.rebaseChain(name, chain, kernel?.chains.get(name));
+      if (++compared % namesPerStep === 0) yield;
     }
     for (const [name, chain] of kernel?.chains ?? []) {
       if (!this.chains.has(name)) this.dirtyChains.set(name, asListed(chain));
     }
     for (const name of this.counters) if (!kernel?.counters.has(name)) this.dirtyCounters.set(name, false);
     for (const name of kernel?.counters ?? []) if (!this.counters.has(name)) this.dirtyCounters.set(name, true);
-    for (const [name, set] of this.sets) this.rebaseSet(set, kernel?.sets.get(name));
+    yield;
+    for (const [name, set] of this.sets) {
+      this.rebaseSet(set, kernel?.sets.get(name));
+      if (++compared % namesPerStep === 0) yield;
+    }
     for (const [name, { declaration, elements = new Map() }] of kernel?.sets ?? []) {
       if (!this.sets.has(name)) this.dirtySets.set(name, { declaration, elements });
     }
+  }
+
+  private rebaseChain(name: string, chain: Chain, listed: Chain | undefined): void {
+    const found = listed && asListed(listed);
+    if (found && found.hook !== hookText(chain.base)) this.mustRebuild = true;
+    if (!found || !isInKernel(chain, found)) this.dirtyChains.set(name, found);
   }
 
   private rebaseSet(set: SetState, found: ReadSet | undefined): void {

@@ -2,7 +2,7 @@
 
 import { createCalcGraph, type RawUpdate } from '../../../felix/calc/graph.ts';
 import { Cluster, type ClusterSize } from '../calc/cluster.ts';
-import { BenchNode, percentiles } from './node.ts';
+import { BenchNode, cpuSecSince, percentiles } from './node.ts';
 import type { Row, Section } from './policy.ts';
 
 export async function measureChanges(size: ClusterSize, rounds: number): Promise<Section> {
@@ -112,8 +112,3 @@ async function measure(node: BenchNode, size: ClusterSize, rounds: number): Prom
 /** The processor's time, of all threads and of the kernel for us, holds on a machine with other work; the clock's does not. */
 const wallAndCpu = (wallMs: number, cpuSec: number): string =>
   `${(wallMs / 1000).toFixed(2)} s (${cpuSec.toFixed(2)} s of processor time)`;
-
-function cpuSecSince(start: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1e6;
-}

@@ -11,9 +11,9 @@ import { BenchNode, percentiles, type Times } from './node.ts';
 import type { Section } from './policy.ts';
 
 const address = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
-const policyName = (i: number): string => `NetworkPolicy/ns/policy-${i}`;
+export const policyName = (i: number): string => `NetworkPolicy/ns/policy-${i}`;
 
-const editedPolicy = (i: number, number: number): CalcUpdate =>
+export const editedPolicy = (i: number, number: number): CalcUpdate =>
   policyUpdate(policyName(i), {
     ingress: [
       rule('allow', { protocol: 6, source: { ipSets: [`s:set-${i}`] }, destination: { ports: [port(number)] } }),

@@ -63,3 +63,9 @@ export function percentiles(samples: readonly number[]): Times {
   const at = (part: number): number => sorted[Math.min(Math.floor(sorted.length * part), sorted.length - 1)] ?? 0;
   return { p50: at(0.5), p99: at(0.99), count: sorted.length };
 }
+
+/** Processor time of all threads, and of the kernel for us. */
+export function cpuSecSince(start: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1e6;
+}

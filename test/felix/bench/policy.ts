@@ -7,6 +7,7 @@ import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { largeCluster } from '../calc/cluster.ts';
+import { measureAudit } from './audit.ts';
 import { measureChanges } from './changes.ts';
 import { measureDataPath } from './data-path.ts';
 import { measureEdit, measurePods } from './edits.ts';
@@ -32,6 +33,7 @@ const endpoints = Number(values.endpoints ?? (quick ? 25_000 : largeCluster.endp
 const parts: Readonly<Record<string, () => Promise<Section>>> = {
   changes: () => measureChanges({ ...largeCluster, endpoints }, quick ? 100 : 300),
   edit: () => measureEdit(quick ? 1000 : 10_000),
+  audit: () => measureAudit(quick ? 1000 : 10_000, 5),
   pods: () => measurePods(quick ? 200 : 1000),
   data: () => measureDataPath(quick ? 0.3 : 1),
 };
