@@ -27,7 +27,7 @@ export async function runPolicyWhy(
       `${trafficText} is not traffic; write tcp/80, udp/53, sctp/7, icmp, icmp/TYPE/CODE or a protocol number`,
     );
   }
-  const policies = await openPolicyWorld(options, world);
+  const policies = await openPolicyWorld(options, world, [from, to]);
   const source = endOrFail(policies, from, options.namespace);
   const destination = endOrFail(policies, to, options.namespace);
   if (!traffic) return writeReach(policies, source, destination, options, world);

@@ -253,8 +253,9 @@ export class LabelIndex<M extends object, S> {
   *#candidateGroups(selector: IndexedSelector): Iterable<LabelGroup<M, S>> {
     let rarest: LabelRestriction | undefined;
     let fewest = Number.POSITIVE_INFINITY;
-    for (const restriction of selector.restrictions) {
-      const count = this.#estimateGroups(restriction);
+    // Those with values first: counting who has a label at all then ends early.
+    for (const restriction of selector.restrictions.toSorted(byValues)) {
+      const count = this.#countGroups(restriction, fewest);
       if (count >= fewest) continue;
       fewest = count;
       rarest = restriction;
@@ -286,13 +287,22 @@ export class LabelIndex<M extends object, S> {
     for (const value of restriction.oneOf ?? values.keys()) yield* elementsOf(values.get(value));
   }
 
-  #estimateGroups(restriction: LabelRestriction): number {
+  /** Exact below the limit, which is where counting ends. */
+  #countGroups(restriction: LabelRestriction, limit: number): number {
     let count = 0;
-    for (const pair of this.#pairsOf(restriction)) count += sizeOfFew(pair.groups);
-    for (const parent of this.#giversOf(restriction)) count += sizeOfFew(parent.groups);
+    for (const pair of this.#pairsOf(restriction)) {
+      count += sizeOfFew(pair.groups);
+      if (count >= limit) return count;
+    }
+    for (const parent of this.#giversOf(restriction)) {
+      count += sizeOfFew(parent.groups);
+      if (count >= limit) return count;
+    }
     return count;
   }
 }
+
+const byValues = (a: LabelRestriction, b: LabelRestriction): number => Number(!a.oneOf) - Number(!b.oneOf);
 
 function link<M extends object, S>(entry: SelectorEntry<M, S>, group: LabelGroup<M, S>): void {
   entry.groups.add(group);

@@ -4,6 +4,7 @@ import type { HostEndpoint, Node, Profile, WorkloadEndpoint } from '../../datast
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
 import { hostInput, networkTexts } from '../calc/inputs.ts';
 import { NAMESPACE_LABEL, ORCHESTRATOR_LABEL, SERVICE_ACCOUNT_LABEL } from '../calc/selectors.ts';
+import type { Workloads } from './workloads.ts';
 
 export type End =
   | {
@@ -32,7 +33,7 @@ export type EndResult =
 
 /** The resources among which ends are found. */
 export interface Inventory {
-  readonly workloads: readonly WorkloadEndpoint[];
+  readonly workloads: Pick<Workloads, 'in' | 'withAddress'>;
   readonly hostEndpoints: readonly HostEndpoint[];
   readonly nodes: readonly Node[];
   readonly profiles: ReadonlyMap<string, Profile>;
@@ -58,7 +59,7 @@ export function findEnd(text: string, inventory: Inventory, defaultNamespace: st
 }
 
 function endAt(address: Address, inventory: Inventory): End {
-  const owner = inventory.workloads.find((workload) => addressesOf(workload).includes(address));
+  const owner = inventory.workloads.withAddress(address);
   if (owner) return { ...workloadEnd(owner), addresses: [address] };
   const node = inventory.nodes.find((candidate) => hostInput(candidate).addresses.includes(address));
   const name = formatAddress(address);
@@ -92,7 +93,7 @@ function findHostEndpoint(name: string, inventory: Inventory): EndResult {
 
 function findWorkload(text: string, inventory: Inventory): EndResult {
   const [namespace = '', name = ''] = text.split('/');
-  const inNamespace = inventory.workloads.filter(({ metadata }) => metadata.namespace === namespace);
+  const inNamespace = inventory.workloads.in(namespace);
   const found =
     inNamespace.find(({ metadata }) => metadata.name === name) ??
     inNamespace.find(({ spec }) => spec.pod === name || spec.workload === name);

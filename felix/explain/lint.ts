@@ -5,7 +5,7 @@ import { builtInTiers } from '../../datastore/model/index.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { compileRule, type RuleInput } from '../calc/compile.ts';
 import { type AnyPolicy, policyInput } from '../calc/inputs.ts';
-import type { IpSetSpec } from '../calc/ip-sets.ts';
+import type { IpSetSpec, SourceShape } from '../calc/ip-sets.ts';
 import { type IndexedSelector, LabelIndex } from '../calc/label-index.ts';
 import type { CalcRule } from '../calc/output.ts';
 import { comparePlaces, type PlacedPolicy } from '../calc/tiers.ts';
@@ -42,11 +42,12 @@ interface Linted {
   readonly sets: ReadonlyMap<string, IpSetSpec>;
 }
 
+const somebody = {};
 const directions: readonly Direction[] = ['ingress', 'egress'];
 
 export function lintPolicies(world: PolicyWorld): readonly Finding[] {
   const findings: Finding[] = [];
-  for (const [key, faults] of world.faults) {
+  for (const [key, faults] of world.faults()) {
     const text = faults.map(({ path, problem }) => `${path} ${problem}`).join('; ');
     findings.push({
       severity: 'error',
@@ -70,16 +71,22 @@ function selectionTest(world: PolicyWorld): {
   endpoint(selector: IndexedSelector): boolean;
   source(selector: IndexedSelector): boolean;
 } {
-  const fill = (kind: 'endpoints' | 'all'): LabelIndex<object, object> => {
-    const index = new LabelIndex<object, object>();
-    for (const [name, profile] of world.profiles)
-      index.setParent(name, new Map(Object.entries(profile.spec.labelsToApply ?? {})));
-    for (const { shape, isEndpoint } of world.sources) {
-      if (kind === 'all' || isEndpoint) index.enter({}, index.groupOf(shape.labels, shape.parents));
+  const endpoints = new LabelIndex<object, object>();
+  const all = new LabelIndex<object, object>();
+  for (const [name, profile] of world.profiles) {
+    const labels = new Map(Object.entries(profile.spec.labelsToApply ?? {}));
+    for (const index of [endpoints, all]) index.setParent(name, labels);
+  }
+  // One of each shape is enough to say that somebody is selected.
+  let last: SourceShape | undefined;
+  for (const { shape, isEndpoint } of world.sources()) {
+    if (shape === last) continue;
+    last = shape;
+    for (const index of isEndpoint ? [endpoints, all] : [all]) {
+      const group = index.groupOf(shape.labels, shape.parents);
+      if (!group.members) index.enter(somebody, group);
     }
-    return index;
-  };
-  const [endpoints, all] = [fill('endpoints'), fill('all')];
+  }
   const test = (index: LabelIndex<object, object>) => (selector: IndexedSelector) =>
     index.groupCount === 0 || index.entryOf(selector).groups.size > 0;
   return { endpoint: test(endpoints), source: test(all) };

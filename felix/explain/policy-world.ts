@@ -15,20 +15,12 @@ import {
   type Node,
   type Profile,
   type Resource,
-  type WorkloadEndpoint,
 } from '../../datastore/model/index.ts';
-import { type Address, familyOf, widthOf } from '../../net/address.ts';
-import { type Prefix, parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
+import { type Address, familyOf } from '../../net/address.ts';
+import { parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
 import { decode } from '../calc/decode.ts';
 import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
-import {
-  type AnyPolicy,
-  hostEndpointSource,
-  networkSetSource,
-  networkTexts,
-  policyInput,
-  workloadSource,
-} from '../calc/inputs.ts';
+import { type AnyPolicy, hostEndpointSource, networkSetSource, policyInput } from '../calc/inputs.ts';
 import type { SourceInput } from '../calc/ip-sets.ts';
 import type { CalcHostEndpoint, CalcRule, CalcTier } from '../calc/output.ts';
 import type { PlacedPolicy } from '../calc/tiers.ts';
@@ -36,6 +28,7 @@ import { commonAddresses, type End, type EndResult, findEnd, labelsOf } from './
 import { type Packet, protocolName, type Traffic } from './packet.ts';
 import { Picture } from './picture.ts';
 import { type Direction, type EvaluateOptions, evaluate, type Subject, type Verdict } from './verdict.ts';
+import { isWorkloadKey, Workloads } from './workloads.ts';
 
 /** What happens at one end. */
 export type Side =
@@ -80,11 +73,10 @@ export interface LabelledSource extends SourceInput {
 }
 
 export class PolicyWorld {
-  readonly #entries: readonly RawUpdate[];
   /** All but those of workload endpoints. */
   readonly #otherEntries: RawUpdate[] = [];
-  readonly #workloadEntries: { readonly entry: RawUpdate; readonly workload: WorkloadEndpoint }[] = [];
-  readonly #workloads: WorkloadEndpoint[] = [];
+  readonly #otherFaults = new Map<string, readonly Fault[]>();
+  readonly #workloads = new Workloads();
   readonly #hostEndpoints: HostEndpoint[] = [];
   readonly #nodes: Node[] = [];
   readonly #profiles = new Map<string, Profile>();
@@ -94,17 +86,22 @@ export class PolicyWorld {
   readonly #extra: RawUpdate[] = [];
   /** Endpoints that the graph is run for, and the addresses that are asked about. */
   readonly #focus = new Set<string>();
+  readonly #workloadIds = new Set<string>();
   readonly #addresses = new Set<Address>();
   #graph: CalcGraph | undefined;
   #picture = new Picture();
 
   constructor(entries: readonly RawUpdate[]) {
-    this.#entries = entries;
     for (const entry of entries) {
-      // The short way in for endpoints: there may be a quarter of a million.
-      const decoded = decode(entry, () => false);
-      if (decoded?.id.kind !== 'WorkloadEndpoint') this.#otherEntries.push(entry);
-      if (decoded?.resource) this.#take(decoded.resource, entry);
+      if (isWorkloadKey(entry.key)) {
+        this.#workloads.addEntry(entry);
+        continue;
+      }
+      const decoded = decode(entry, () => true);
+      if (!decoded) continue;
+      this.#otherEntries.push(entry);
+      if (decoded.faults.length > 0) this.#otherFaults.set(entry.key, decoded.faults);
+      if (decoded.resource) this.#take(decoded.resource);
     }
   }
 
@@ -113,12 +110,8 @@ export class PolicyWorld {
     return new PolicyWorld(resources.map(entryOf));
   }
 
-  #take(resource: Resource, entry: RawUpdate): void {
+  #take(resource: Resource): void {
     switch (resource.kind) {
-      case 'WorkloadEndpoint':
-        this.#workloads.push(resource);
-        this.#workloadEntries.push({ entry, workload: resource });
-        return;
       case 'HostEndpoint':
         this.#hostEndpoints.push(resource);
         this.#otherSources.push({ ...hostEndpointSource(resource), isEndpoint: true });
@@ -154,23 +147,19 @@ export class PolicyWorld {
   }
 
   /** Everything that selectors can select. */
-  get sources(): readonly LabelledSource[] {
-    const workloads = this.#workloads.map((workload) => ({ ...workloadSource(workload), isEndpoint: true }));
-    return [...workloads, ...this.#otherSources];
+  *sources(): Iterable<LabelledSource> {
+    for (const source of this.#workloads.sources()) yield { ...source, isEndpoint: true };
+    yield* this.#otherSources;
   }
 
   get tiers(): ReadonlySet<string> {
     return this.#tiers;
   }
 
-  /** Resources that are not valid, by key: each is read completely for this. */
-  get faults(): ReadonlyMap<string, readonly Fault[]> {
-    const found = new Map<string, readonly Fault[]>();
-    for (const entry of this.#entries) {
-      const faults = decode(entry, () => true)?.faults ?? [];
-      if (faults.length > 0) found.set(entry.key, faults);
-    }
-    return found;
+  /** Resources that are not valid, by key. Endpoints are read completely for this, and take their time. */
+  *faults(): Iterable<readonly [string, readonly Fault[]]> {
+    yield* this.#otherFaults;
+    yield* this.#workloads.faults();
   }
 
   get profiles(): ReadonlyMap<string, Profile> {
@@ -187,7 +176,7 @@ export class PolicyWorld {
     };
     const result = findEnd(text, inventory, defaultNamespace, this.#extra.length + 1);
     if (result.kind === 'hypothetical') {
-      this.#workloads.push(result.endpoint);
+      this.#workloads.add(result.endpoint);
       this.#extra.push(entryOf(result.endpoint));
       this.#graph = undefined;
     }
@@ -328,7 +317,10 @@ export class PolicyWorld {
     const before = this.#focus.size + this.#addresses.size;
     for (const end of ends) {
       for (const address of end.addresses) this.#addresses.add(address);
-      if (end.kind === 'workload') this.#focus.add(`WorkloadEndpoint ${end.id}`);
+      if (end.kind === 'workload') {
+        this.#focus.add(`WorkloadEndpoint ${end.id}`);
+        this.#workloadIds.add(end.id);
+      }
       if (end.kind === 'outside') continue;
       for (const { metadata, spec } of this.#hostEndpoints) {
         if (spec.node === end.node) this.#focus.add(`HostEndpoint /${metadata.name}`);
@@ -340,18 +332,12 @@ export class PolicyWorld {
       isLocal: ({ kind, namespace = '', name }) => this.#focus.has(`${kind} ${namespace}/${name}`),
     });
     graph.onUpdates(this.#otherEntries);
-    graph.onUpdates(this.#workloadEntries.filter(({ workload }) => this.#isAsked(workload)).map(({ entry }) => entry));
+    graph.onUpdates([...this.#workloads.entriesFor(this.#workloadIds, this.#addresses)]);
     graph.onUpdates(this.#extra);
     graph.onInSync();
     this.#picture = new Picture();
     this.#picture.apply(graph.flush());
     this.#graph = graph;
-  }
-
-  #isAsked({ metadata, spec }: WorkloadEndpoint): boolean {
-    if (this.#focus.has(`WorkloadEndpoint ${metadata.namespace ?? ''}/${metadata.name}`)) return true;
-    const isHost = (prefix: Prefix): boolean => prefix.length === widthOf(familyOf(prefix.address));
-    return networkTexts(spec.ipNetworks).some((prefix) => !isHost(prefix) || this.#addresses.has(prefix.address));
   }
 
   /** All rules that a packet may meet at an end. */
@@ -369,14 +355,14 @@ export class PolicyWorld {
   /** Numbers of the ports that have a name at an end. */
   portsOf(end: End): readonly number[] {
     if (end.kind !== 'workload') return [];
-    const workload = this.#workloads.find(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}` === end.id);
+    const workload = this.#workloads.get(end.id);
     return (workload?.spec.ports ?? []).map(({ port }) => port);
   }
 
   /** Policies of its namespace and global ones that say nothing about a workload in a direction. */
   notApplying(end: End, direction: Direction): readonly NotApplying[] {
     if (end.kind !== 'workload') return [];
-    const workload = this.#workloads.find(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}` === end.id);
+    const workload = this.#workloads.get(end.id);
     if (!workload) return [];
     const labels = labelsOf(workload, this.#profiles);
     const silent: NotApplying[] = [];

@@ -1,0 +1,118 @@
+// The workload endpoints of a cluster, read when they are asked about: of a quarter of a million a question is about two.
+
+import type { Fault, WorkloadEndpoint } from '../../datastore/model/index.ts';
+import { resourcePrefix } from '../../datastore/model/index.ts';
+import { type Address, familyOf, formatAddress, widthOf } from '../../net/address.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { decode, type RawUpdate } from '../calc/decode.ts';
+import { networkTexts, workloadSource } from '../calc/inputs.ts';
+import type { SourceInput } from '../calc/ip-sets.ts';
+import { RemoteSources } from '../calc/remote-sources.ts';
+
+const keyPrefix = resourcePrefix('WorkloadEndpoint');
+const nobodyIsLocal = (): boolean => false;
+
+export const isWorkloadKey = (key: string): boolean => key.startsWith(keyPrefix);
+
+export class Workloads {
+  readonly #entries: RawUpdate[] = [];
+  /** Those of pods that do not exist. */
+  readonly #extra: WorkloadEndpoint[] = [];
+  readonly #decoded = new Map<RawUpdate, WorkloadEndpoint | undefined>();
+  #byNamespace: Map<string, RawUpdate[]> | undefined;
+
+  addEntry(entry: RawUpdate): void {
+    this.#entries.push(entry);
+    this.#byNamespace = undefined;
+  }
+
+  add(workload: WorkloadEndpoint): void {
+    this.#extra.push(workload);
+  }
+
+  in(namespace: string): readonly WorkloadEndpoint[] {
+    const stored = (this.#namespaces().get(namespace) ?? []).flatMap((entry) => this.#read(entry) ?? []);
+    return [...stored, ...this.#extra.filter(({ metadata }) => metadata.namespace === namespace)];
+  }
+
+  /** `<namespace>/<name>`. */
+  get(id: string): WorkloadEndpoint | undefined {
+    const [namespace = '', name = ''] = id.split('/');
+    return this.in(namespace).find(({ metadata }) => metadata.name === name);
+  }
+
+  /** The first that has this very address. */
+  withAddress(address: Address): WorkloadEndpoint | undefined {
+    const has = (workload: WorkloadEndpoint | undefined): workload is WorkloadEndpoint =>
+      workload !== undefined && networkTexts(workload.spec.ipNetworks).some((network) => network.address === address);
+    for (const entry of this.#entries) {
+      if (!mayMention(entry, address)) continue;
+      const workload = this.#read(entry);
+      if (has(workload)) return workload;
+    }
+    return this.#extra.find(has);
+  }
+
+  /** The entries of those that have one of these ids, one of these addresses, or a whole network. */
+  *entriesFor(ids: ReadonlySet<string>, addresses: ReadonlySet<Address>): Iterable<RawUpdate> {
+    const sources = new RemoteSources(nobodyIsLocal);
+    const isHost = (prefix: Prefix): boolean => prefix.length === widthOf(familyOf(prefix.address));
+    for (const entry of this.#entries) {
+      const isMeant =
+        ids.has(entry.key.slice(keyPrefix.length)) ||
+        this.#source(sources, entry)?.prefixes.some((prefix) => !isHost(prefix) || addresses.has(prefix.address));
+      if (isMeant) yield entry;
+    }
+  }
+
+  /** What selectors see of all of them. */
+  *sources(): Iterable<SourceInput> {
+    const sources = new RemoteSources(nobodyIsLocal);
+    for (const entry of this.#entries) {
+      const source = this.#source(sources, entry);
+      if (source) yield source;
+    }
+    yield* this.#extra.map(workloadSource);
+  }
+
+  /** Those that are not valid: each is read completely for this, which takes its time. */
+  *faults(): Iterable<readonly [string, readonly Fault[]]> {
+    for (const entry of this.#entries) {
+      const faults = decode(entry, () => true)?.faults ?? [];
+      if (faults.length > 0) yield [entry.key, faults];
+    }
+  }
+
+  #source(sources: RemoteSources, entry: RawUpdate): SourceInput | undefined {
+    if (entry.value === undefined) return undefined;
+    const source = sources.read(entry.key, entry.value);
+    if (source) return source;
+    const workload = this.#read(entry);
+    return workload && workloadSource(workload);
+  }
+
+  #read(entry: RawUpdate): WorkloadEndpoint | undefined {
+    if (this.#decoded.has(entry)) return this.#decoded.get(entry);
+    const resource = decode(entry, nobodyIsLocal)?.resource;
+    const workload = resource?.kind === 'WorkloadEndpoint' ? resource : undefined;
+    this.#decoded.set(entry, workload);
+    return workload;
+  }
+
+  #namespaces(): Map<string, RawUpdate[]> {
+    if (this.#byNamespace) return this.#byNamespace;
+    const byNamespace = new Map<string, RawUpdate[]>();
+    for (const entry of this.#entries) {
+      const namespace = entry.key.slice(keyPrefix.length, entry.key.indexOf('/', keyPrefix.length));
+      const inNamespace = byNamespace.get(namespace);
+      if (inNamespace) inNamespace.push(entry);
+      else byNamespace.set(namespace, [entry]);
+    }
+    this.#byNamespace = byNamespace;
+    return byNamespace;
+  }
+}
+
+/** IPv6 has many spellings: only for IPv4 does the text tell. */
+const mayMention = ({ value = '' }: RawUpdate, address: Address): boolean =>
+  typeof address !== 'number' || value.includes(formatAddress(address));
