@@ -115,7 +115,7 @@ export class FelixConfig {
       }
     }
     const withoutEffect = Object.entries(sources)
-      .filter(([name, source]) => source !== 'default' && !effective.has(name) && hasField(name))
+      .filter(([name, source]) => source !== 'default' && !effective.has(name))
       .map(([name]) => name);
     return { parameters, sources, faults, withoutEffect };
   }
@@ -143,9 +143,6 @@ export class FelixConfig {
     return parsed.kind === 'selector' && matches(parsed.selector, this.#nodeLabels);
   }
 }
-
-/** Parameters without a field in FelixConfiguration are about the process and its datastore. */
-const hasField = (name: string): boolean => felixParameters.get(name.toLowerCase())?.field !== undefined;
 
 const defaultLayer = (key: string, parameter: FelixParameter): Layer => ({
   source: 'default',

@@ -97,7 +97,7 @@ describe('felix configuration', () => {
       { environment: { FELIX_XDPENABLED: 'true', FELIX_INTERFACEPREFIX: 'tap', FELIX_DATASTORETYPE: 'etcdv3' } },
       configuration('default', { bpfEnabled: true, logPrefix: 'x' }),
     );
-    assert.deepEqual(resolved.resolve().withoutEffect.toSorted(), ['BPFEnabled', 'XDPEnabled']);
+    assert.deepEqual(resolved.resolve().withoutEffect.toSorted(), ['BPFEnabled', 'DatastoreType', 'XDPEnabled']);
   });
 
   it('accepts every default', () => {
