@@ -75,14 +75,15 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   });
   const netlink = new Rtnetlink();
   const conntrack = cutsRevokedFlows(process.env) ? new Conntrack() : undefined;
-  const dataplane = new Dataplane({
+  const dataplane: Dataplane = new Dataplane({
     channel,
     netlink,
     writeSwitches: setSysctls,
+    quietly: (transaction) => monitor.withoutNftables(transaction),
     ...(conntrack && { conntrack }),
     log,
   });
-  const monitor = new Monitor({
+  const monitor: Monitor = new Monitor({
     watch: ['links', 'addresses', 'routes', 'nftables'],
     ignoreRouteProtocols: [bgpRouteProtocol],
     onEvents: (events) => dataplane.onKernelEvents(events),

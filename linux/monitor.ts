@@ -15,10 +15,11 @@ import { type InterfaceAddress, RTM_DELADDR, RTM_NEWADDR, readAddress } from './
 import { type Link, RTM_DELLINK, RTM_NEWLINK, readLink } from './netlink/link.ts';
 import { type NetlinkMessage, parseMessages } from './netlink/message.ts';
 import { type NftChange, NftChangeReader } from './netlink/nftables-event.ts';
+import { readGeneration } from './netlink/nftables-generation.ts';
 import { type NftTrace, readTrace } from './netlink/nftables-trace.ts';
 import { type Route, RTM_DELROUTE, RTM_NEWROUTE } from './netlink/route.ts';
 import { readRoute } from './netlink/route-message.ts';
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink/socket.ts';
+import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink/socket.ts';
 import { insideNetns, type NetnsRef } from './netns.ts';
 import { netlinkAddress } from './sockaddr.ts';
 import { attachFilter, routeProtocolFilter } from './socket-filter.ts';
@@ -68,9 +69,14 @@ const nftablesGroup = 0x40;
 const traceGroup = 0x100;
 
 const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_DROP_MEMBERSHIP = 2;
+const NFNLGRP_NFTABLES = 7;
 const defaultBufferBytes = 16 << 20;
 
 interface Source {
+  readonly subject: 'route' | 'nftables' | 'traces';
   readonly fd: number;
   read(message: NetlinkMessage): MonitorEvent | undefined;
 }
@@ -88,12 +94,18 @@ export class Monitor {
   readonly #sources: readonly Source[];
   readonly #stopFd: number;
   readonly #exited: Promise<void>;
+  readonly #onEvents: MonitorOptions['onEvents'];
+  readonly #generations: NetlinkSocket | undefined;
   #closing = false;
 
   /** Listens from here on: what happens after the constructor has returned is not missed. */
   constructor(options: MonitorOptions) {
     this.#sources = insideNetns(options.netns, () => openSources(options));
     this.#stopFd = eventfd();
+    this.#onEvents = options.onEvents;
+    this.#generations = options.watch.includes('nftables')
+      ? new NetlinkSocket({ protocol: NETLINK_NETFILTER, ...(options.netns !== undefined && { netns: options.netns }) })
+      : undefined;
     const pendingBytes = new Int32Array(new SharedArrayBuffer(4));
     this.#worker = new Worker(workerSource, {
       eval: true,
@@ -124,6 +136,24 @@ export class Monitor {
     });
   }
 
+  /**
+   * Runs one nftables transaction of ours that the kernel need not tell us about. Of a big one it would make a message for
+   * each element, some kilobytes each, before it sends the first: gigabytes for a whole table. Whether others wrote
+   * meanwhile is seen by the generation, and reported as `resync`.
+   */
+  async withoutNftables<T>(transaction: () => Promise<T>): Promise<T> {
+    const fd = this.#sources.find(({ subject }) => subject === 'nftables')?.fd;
+    if (fd === undefined || !this.#generations || this.#closing) return transaction();
+    const before = readGeneration(this.#generations);
+    setsockopt(fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, NFNLGRP_NFTABLES);
+    try {
+      return await transaction();
+    } finally {
+      setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES);
+      if (readGeneration(this.#generations) !== (before + 1) >>> 0) this.#onEvents([{ kind: 'resync' }]);
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closing) return this.#exited;
     this.#closing = true;
@@ -131,6 +161,7 @@ export class Monitor {
     writeSync(this.#stopFd, new Uint8Array(BigUint64Array.of(1n).buffer));
     await this.#exited;
     for (const { fd } of this.#sources) close(fd);
+    this.#generations?.close();
     close(this.#stopFd);
   }
 
@@ -152,11 +183,12 @@ function openSources(options: MonitorOptions): Source[] {
   if (groups) {
     const fd = openGroups(NETLINK_ROUTE, groups, options.bufferBytes);
     if (options.ignoreRouteProtocols?.length) attachFilter(fd, routeProtocolFilter(options.ignoreRouteProtocols));
-    sources.push({ fd, read: readRouteMessage });
+    sources.push({ subject: 'route', fd, read: readRouteMessage });
   }
   if (options.watch.includes('nftables')) {
     const reader = new NftChangeReader();
     sources.push({
+      subject: 'nftables',
       fd: openGroups(NETLINK_NETFILTER, nftablesGroup, options.bufferBytes),
       read: (message) => {
         const change = reader.read(message);
@@ -166,6 +198,7 @@ function openSources(options: MonitorOptions): Source[] {
   }
   if (options.watch.includes('traces')) {
     sources.push({
+      subject: 'traces',
       fd: openGroups(NETLINK_NETFILTER, traceGroup, options.bufferBytes),
       read: (message) => {
         const trace = readTrace(message);

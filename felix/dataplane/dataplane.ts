@@ -37,6 +37,8 @@ export interface DataplaneOptions {
   readonly writeSwitches: (values: Readonly<Record<string, number>>) => boolean;
   /** Absent: established flows live on whatever policy says later. */
   readonly conntrack?: Pick<Conntrack, 'forEach' | 'delete'>;
+  /** Runs a big transaction without its being reported back to us; see Monitor.withoutNftables. */
+  readonly quietly?: <T>(transaction: () => Promise<T>) => Promise<T>;
   readonly log: Logger;
 }
 
@@ -69,6 +71,8 @@ export interface DataplaneStatus {
 const firstRetryMs = 50;
 const longestRetryMs = 5000;
 const longestClaimMs = 5000;
+/** From here on being told of each element costs more than asking whether others wrote too. */
+const manyElements = 2000;
 /** Rest after an apply: as long as it took, up to this. Under a flood of updates half the time stays for receiving them. */
 const longestPauseMs = 200;
 
@@ -386,7 +390,10 @@ export class Dataplane {
   private async commitTable(): Promise<void> {
     const { ruleset } = this.table;
     if (!ruleset.isPending) return;
-    const result = await this.options.channel.apply(ruleset.pending(), (name) => ruleset.declarationOf(name));
+    const transaction = ruleset.pending();
+    const run = () => this.options.channel.apply(transaction, (name) => ruleset.declarationOf(name));
+    const { quietly } = this.options;
+    const result = await (quietly && transaction.elementCount >= manyElements ? quietly(run) : run());
     if (result.kind === 'failed') {
       // Our picture of the kernel may be the reason: read it before the next attempt.
       this.tableUnknown = true;

@@ -54,6 +54,15 @@ export class Transaction {
     return this.commands.length === 0;
   }
 
+  get elementCount(): number {
+    let count = 0;
+    for (const command of this.commands) {
+      if (command.kind === 'add-elements') count += command.elements.length;
+      else if (command.kind === 'delete-elements') count += command.keys.length;
+    }
+    return count;
+  }
+
   text(): string {
     return this.commands.map(commandText).join('');
   }

@@ -58,7 +58,7 @@ export const nftMessageType = (message: number): number => (NFNL_SUBSYS_NFTABLES
 
 export class NftBatchSocket {
   private readonly fd: number;
-  private readonly writer = new MessageWriter(64 * 1024);
+  private writer = new MessageWriter(64 * 1024);
   private readonly buffer = new Uint8Array(64 * 1024);
   private sequence = 0;
   private closed = false;
@@ -129,6 +129,6 @@ export class NftBatchSocket {
   }
 
   private shrink(): void {
-    this.writer.clear();
+    this.writer = new MessageWriter(64 * 1024);
   }
 }

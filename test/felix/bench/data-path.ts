@@ -32,9 +32,19 @@ interface Rates {
 interface Scene {
   readonly what: string;
   readonly aim?: string;
+  /** `each`: entered and left again and again. `once`: getting there takes long. */
+  readonly entered: 'each' | 'once';
   readonly enter: () => Promise<void>;
   readonly leave: () => Promise<void>;
 }
+
+/** A measurement in a scene, and those in the plain state right before and after it. */
+interface Comparison {
+  readonly seen: Rates;
+  readonly around: readonly Rates[];
+}
+
+const rounds = 5;
 
 export async function measureDataPath(seconds: number): Promise<Section> {
   const folder = mkdtempSync(join(tmpdir(), 'twill-bench-'));
@@ -61,40 +71,55 @@ async function measure(node: TestNode, program: string, seconds: number): Promis
     ...[client, server].map(endpoint),
     inSync,
   ]);
-  const rates = (): Promise<Rates> => measureRates(program, client, seconds);
+  const rates = (times: number): Promise<Rates> => measureRates(program, client, seconds, times);
   await startServer(program, server);
-  await rates(); // Warm caches, ARP, and the processor.
+  await rates(1); // Warm caches, ARP, and the processor.
   const rows: Row[] = [];
   for (const scene of scenes(node, felix, plain)) {
-    // Before and after, because the machine is never quite the same.
-    const before = await rates();
-    await scene.enter();
-    const seen = await rates();
-    await scene.leave();
-    rows.push(rowOf(scene, seen, [before, await rates()]));
+    rows.push(rowOf(scene, await compare(scene, rates)));
   }
   return {
     title: 'Data path between two pods of one node',
-    about: `Each scene against one policy of two rules and two endpoints, measured before and after it: TCP connections one after the other (connect, close), and small UDP packets of one flow; ${seconds} s each, the median of 3. A flow’s first packet meets policy, the others end at the first rule. Processor time is steadier than the rate on a machine with other work.`,
+    about: `Each scene against one policy of two rules and two endpoints: TCP connections one after the other (connect, close), and small UDP packets of one flow; ${seconds} s each. Scene and plain state take turns, ${rounds} times, so that what else the machine does is in both, and the median of the ${rounds} ratios is shown; where getting there takes long, ${rounds} measurements before, in and after it. A flow’s first packet meets policy, the others end at the first rule. Processor time is steadier than the rate on a machine with other work.`,
     rows,
   };
 }
 
+/** The machine is never quite the same: what is compared is close together in time. */
+async function compare(scene: Scene, rates: (times: number) => Promise<Rates>): Promise<readonly Comparison[]> {
+  const comparisons: Comparison[] = [];
+  const times = scene.entered === 'each' ? 1 : rounds;
+  let before = await rates(times);
+  for (let round = 0; round < (scene.entered === 'each' ? rounds : 1); round++) {
+    await scene.enter();
+    const seen = await rates(times);
+    await scene.leave();
+    const after = await rates(times);
+    comparisons.push({ seen, around: [before, after] });
+    before = after;
+  }
+  return comparisons;
+}
+
 function scenes(node: TestNode, felix: Felix, plain: CalcUpdate): Scene[] {
   const back = (): Promise<void> => apply(felix, [plain]);
-  const bystanders = (count: number, policies: number) =>
-    Array.from({ length: count }, (_, i) => bystander(i, policies));
+  const bystanders = (count: number, policies: number, first = 0) =>
+    Array.from({ length: count }, (_, i) => bystander(first + i, policies));
+  const gone = (count: number, first = 0): CalcUpdate[] =>
+    Array.from({ length: count }, (_, i) => ({ kind: 'workload-removed', id: `ns/bystander-${first + i}` }));
   const aim = 'within 10 %';
   return [
-    { what: 'the same once more', enter: back, leave: back },
+    { what: 'the same once more', entered: 'each', enter: back, leave: back },
     {
       what: 'a policy of 5,000 rules, the last of which match',
+      entered: 'each',
       aim,
       enter: () => apply(felix, [policyUpdate(measured, { ingress: manyRules })]),
       leave: back,
     },
     {
       what: 'those 5,000 rules one by one, as iptables-style agents do',
+      entered: 'once',
       enter: async () => {
         await apply(felix, [policyUpdate(measured, { ingress: manyRules })]);
         node.pauseFelix(true);
@@ -106,19 +131,29 @@ function scenes(node: TestNode, felix: Felix, plain: CalcUpdate): Scene[] {
       },
     },
     {
+      what: '1,000 endpoints',
+      entered: 'each',
+      aim,
+      enter: () => apply(felix, bystanders(1000, 0)),
+      leave: () => apply(felix, gone(1000)),
+    },
+    {
       what: '10,000 policies in the kernel, 200 endpoints with 50 of them each',
+      entered: 'once',
       aim,
       enter: () => apply(felix, [...manyPolicies(10_000), ...bystanders(200, 50)]),
       leave: async () => {},
     },
     {
-      what: 'and 1,000 endpoints',
+      what: '1,000 endpoints more, beside these',
+      entered: 'each',
       aim,
-      enter: () => apply(felix, bystanders(1000, 1)),
-      leave: async () => {},
+      enter: () => apply(felix, bystanders(1000, 1, 200)),
+      leave: () => apply(felix, gone(1000, 200)),
     },
     {
       what: 'no rules of ours at all',
+      entered: 'once',
       enter: async () => {
         node.pauseFelix(true);
         sh(`ip netns exec ${node.name} nft delete table inet twill`);
@@ -128,18 +163,32 @@ function scenes(node: TestNode, felix: Felix, plain: CalcUpdate): Scene[] {
   ];
 }
 
-function rowOf({ what, aim }: Scene, seen: Rates, around: readonly Rates[]): Row {
-  const compare = (pick: (rates: Rates) => number): string => {
-    const base = around.reduce((sum, rates) => sum + pick(rates), 0) / around.length;
-    const percent = (100 * pick(seen)) / base - 100;
-    return `${percent >= 0 ? '+' : ''}${percent.toFixed(1)} %`;
+function rowOf({ what, aim }: Scene, comparisons: readonly Comparison[]): Row {
+  const part = (pick: (rates: Rates) => number, text: (value: number) => string): string => {
+    const ratios = comparisons.map(({ seen, around }) => {
+      const base = around.reduce((sum, rates) => sum + pick(rates), 0) / around.length;
+      return pick(seen) / base;
+    });
+    const percent = 100 * median(ratios) - 100;
+    return `${text(median(comparisons.map(({ seen }) => pick(seen))))} (${percent >= 0 ? '+' : ''}${percent.toFixed(1)} %)`;
   };
-  const { connections, packets } = seen;
   const text = [
-    `${connections.perSecond.toFixed(0)} connections/s (${compare((rates) => rates.connections.perSecond)})`,
-    `${connections.cpuUsEach.toFixed(1)} µs each (${compare((rates) => rates.connections.cpuUsEach)})`,
-    `${(packets.perSecond / 1000).toFixed(0)}k packets/s (${compare((rates) => rates.packets.perSecond)})`,
-    `${packets.cpuUsEach.toFixed(2)} µs each (${compare((rates) => rates.packets.cpuUsEach)})`,
+    part(
+      ({ connections }) => connections.perSecond,
+      (value) => `${value.toFixed(0)} connections/s`,
+    ),
+    part(
+      ({ connections }) => connections.cpuUsEach,
+      (value) => `${value.toFixed(1)} µs each`,
+    ),
+    part(
+      ({ packets }) => packets.perSecond,
+      (value) => `${(value / 1000).toFixed(0)}k packets/s`,
+    ),
+    part(
+      ({ packets }) => packets.cpuUsEach,
+      (value) => `${value.toFixed(2)} µs each`,
+    ),
   ];
   return { what, seen: text.join(', '), ...(aim && { aim }) };
 }
@@ -185,7 +234,7 @@ async function apply(felix: Felix, updates: readonly CalcUpdate[]): Promise<void
   if (lastError !== '') throw new Error(lastError);
 }
 
-async function measureRates(program: string, client: Pod, seconds: number): Promise<Rates> {
+async function measureRates(program: string, client: Pod, seconds: number, times: number): Promise<Rates> {
   const run = async (mode: 'connect' | 'send'): Promise<Load> => {
     const args = ['netns', 'exec', client.netns, program, mode, '10.65.0.2', `${servicePort}`, `${seconds}`];
     const load = await loadOf(spawn('ip', args), seconds);
@@ -194,7 +243,7 @@ async function measureRates(program: string, client: Pod, seconds: number): Prom
   };
   const connections: Load[] = [];
   const packets: Load[] = [];
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < times; i++) {
     connections.push(await run('connect'));
     packets.push(await run('send'));
   }

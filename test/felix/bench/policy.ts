@@ -35,7 +35,7 @@ const parts: Readonly<Record<string, () => Promise<Section>>> = {
   edit: () => measureEdit(quick ? 1000 : 10_000),
   audit: () => measureAudit(quick ? 1000 : 10_000, 5),
   pods: () => measurePods(quick ? 200 : 1000),
-  data: () => measureDataPath(quick ? 0.3 : 1),
+  data: () => measureDataPath(quick ? 0.2 : 0.5),
 };
 
 const sections: Section[] = [];

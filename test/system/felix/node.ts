@@ -192,6 +192,7 @@ export class Felix {
       channel: this.channel,
       netlink: this.netlink,
       writeSwitches: (values) => setSysctls(values, netns),
+      quietly: (transaction) => this.monitor?.withoutNftables(transaction) ?? transaction(),
       log,
     });
     if (events) {

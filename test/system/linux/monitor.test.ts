@@ -87,6 +87,28 @@ describe('monitor', function () {
     await monitor.close();
   });
 
+  it('is not told of a transaction of ours, but that others wrote meanwhile', async () => {
+    const { monitor, kinds } = watch(['nftables']);
+    const nft = openNftables({ netns: netns('monitor') });
+    const many = Array.from({ length: 5000 }, (_, i) => `10.1.${i >> 8}.${i & 255}`).join(', ');
+    await monitor.withoutNftables(() =>
+      nft.run(`add table inet big\nadd set inet big s { type ipv4_addr; }\nadd element inet big s { ${many} }\n`),
+    );
+    // In order: had the first been told, it would be before this one.
+    await nft.run('add table inet after\n');
+    await until('the second is told', () => kinds().length > 0);
+    assert.deepEqual(kinds(), ['nftables']);
+    await monitor.withoutNftables(async () => {
+      await nft.run('delete table inet big\n');
+      await nft.run('delete table inet after\n');
+    });
+    assert.deepEqual(kinds(), ['nftables', 'resync']);
+    await nft.run('add table inet again\ndelete table inet again\n');
+    await until('the last is told', () => kinds().length > 2);
+    await nft.close();
+    await monitor.close();
+  });
+
   it('tells whose nftables edits they are', async () => {
     const { events, monitor, kinds } = watch(['nftables']);
     const client = openNftables({ netns: netns('monitor') });
