@@ -92,6 +92,7 @@ gcc           gcc                       builds the small C client of the CNI plu
 libc6-dev     /usr/include/stdio.h      builds the small C client of the CNI plugin
 etcd-server   etcd                      is the datastore of a real cluster
 etcd-client   etcdctl                   reads our keys as anybody's client would
+iptables      iptables-nft-restore      loads rules as Docker and kube-proxy write theirs
 conntrack     conntrack                 shows the flows that a policy change cuts
 tcpdump       tcpdump                   sees what is on the wire
 socat         socat                     sends and answers the probes of policies
