@@ -294,9 +294,7 @@ function inChain(w: MessageWriter, chain: string): void {
 
 /** nf_tables' numbers are big-endian. */
 export function u32(w: MessageWriter, type: number, value: number): void {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value >>> 0);
-  w.attribute(type, bytes);
+  w.attributeBigU32(type, value >>> 0);
 }
 
 export function u64(w: MessageWriter, type: number, value: number): void {

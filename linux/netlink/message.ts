@@ -112,6 +112,14 @@ export class MessageWriter {
     this.u32(value);
   }
 
+  /** Big-endian, as all numbers in nf_tables attributes. */
+  attributeBigU32(type: number, value: number): void {
+    this.#attributeHeader(type, 4);
+    this.#reserve(4);
+    this.#view.setUint32(this.#end, value);
+    this.#end += 4;
+  }
+
   /** Zero-terminated, as the kernel wants names. */
   attributeString(type: number, value: string): void {
     this.attribute(type, Buffer.from(`${value}\0`));
