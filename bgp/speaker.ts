@@ -69,6 +69,8 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   #restart: RestartWatch | undefined;
   #draining = false;
   #flushWanted = false;
+  /** Some peer has sent all that it has, or will not: the restart may be over. */
+  #progressed = false;
   #timer: { readonly at: Millis; readonly disarm: () => void } | undefined;
   #closed = false;
 
@@ -112,10 +114,17 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   wantFlush(): void {
     if (this.#flushWanted) return;
     this.#flushWanted = true;
-    this.#defer(() => {
-      this.#flushWanted = false;
-      if (!this.#closed) this.#rib?.flush();
-    });
+    this.#defer(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushWanted = false;
+    if (this.#closed) return;
+    this.#rib?.flush();
+    if (!this.#progressed) return;
+    // Once per turn, since it looks at all peers; and here, so that End-of-RIB follows the routes that came before it.
+    this.#progressed = false;
+    this.#restart?.check(this.clock.now(), this.#peers.values());
   }
 
   wantTimer(deadline: Millis): void {
@@ -125,8 +134,10 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#timer = { at: deadline, disarm: this.clock.after(delay, () => this.#onTimer()) };
   }
 
-  onProgress(_peer: Peer): void {
-    this.#restart?.check(this.clock.now(), this.#peers.values());
+  onProgress(): void {
+    if (!this.restarting) return;
+    this.#progressed = true;
+    this.wantFlush();
   }
 
   #onTimer(): void {

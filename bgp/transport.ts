@@ -250,6 +250,8 @@ class TcpConnection implements Connection {
   readonly localPort: number;
   readonly incoming: boolean;
   readonly #socket: Socket;
+  /** Node closes it, and its number may then be another socket's: to be used only while the socket is writable. */
+  readonly #fd: number | undefined;
   #handlers: ConnectionHandlers | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -262,6 +264,7 @@ class TcpConnection implements Connection {
 
   constructor(socket: Socket, localAddress: Address, remoteAddress: Address, incoming: boolean) {
     this.#socket = socket;
+    this.#fd = fdOf(socket);
     this.localAddress = localAddress;
     this.remoteAddress = remoteAddress;
     this.remotePort = socket.remotePort ?? 0;
@@ -337,9 +340,7 @@ class TcpConnection implements Connection {
 
   /** How much the kernel took. Node has nothing of ours in its hands then, so the order is kept. */
   #sendNow(bytes: Uint8Array): number {
-    if (!this.#socket.writable) return 0;
-    const fd = fdOf(this.#socket);
-    return fd === undefined ? 0 : trySend(fd, bytes);
+    return this.#fd === undefined || !this.#socket.writable ? 0 : trySend(this.#fd, bytes);
   }
 
   #tellDrained(): void {

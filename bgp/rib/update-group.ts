@@ -17,7 +17,7 @@ import { grow32, IdList } from './columns.ts';
 import type { RouteExporter } from './exporter.ts';
 import type { PrefixTable } from './prefixes.ts';
 import type { Treatment } from './treatment.ts';
-import { UpdateWriter } from './update-writer.ts';
+import { type Chunk, UpdateWriter } from './update-writer.ts';
 
 /** Where a member's bytes go. */
 export interface Outlet {
@@ -32,6 +32,9 @@ export interface Outlet {
 export const MAX_QUEUED_BYTES = 16 << 20;
 /** A catch-up is the member's own, and waits for the connection after as much as this. */
 const CATCH_UP_BYTES = 1 << 20;
+/** A small table is encoded once for all peers that come before it changes: after a restart, a cluster's come together. */
+const SHARED_DUMP_ROUTES = 8192;
+const SHARED_DUMP_BYTES = CATCH_UP_BYTES;
 /** Prefixes that a catch-up encodes at a time. */
 const CATCH_UP_STEP = 4096;
 /** What the attributes of a set count as in a step. */
@@ -85,6 +88,8 @@ export abstract class UpdateGroup {
   protected readonly ids = new IdList();
   protected readonly identifiers = new IdList();
   readonly #members = new Map<number, Member>();
+  /** All that is announced, encoded; undefined when something has changed since, or when it is much. */
+  #sharedDump: readonly Chunk[] | undefined;
   /** By source: how many of the routes announced are its own. */
   #countBySource: Uint32Array = new Uint32Array(16);
 
@@ -141,8 +146,14 @@ export abstract class UpdateGroup {
   join(source: number, outlet: Outlet, onDone: (writer: UpdateWriter) => void): Member {
     const member = new Member(source, outlet);
     this.#members.set(source, member);
-    member.catchUp = this.catchUpAll(onDone);
-    this.pump(member);
+    const shared = this.countFor(source) === this.count ? this.#dump() : undefined;
+    if (shared) {
+      this.#write(member, shared);
+      this.sendTo(member, onDone);
+    } else {
+      member.catchUp = this.catchUpAll(onDone);
+      this.pump(member);
+    }
     return member;
   }
 
@@ -159,9 +170,21 @@ export abstract class UpdateGroup {
     this.pump(member);
   }
 
+  /** All that is announced, for members that have announced none of it themselves; undefined when it is much. */
+  #dump(): readonly Chunk[] | undefined {
+    if (this.#sharedDump || this.count > SHARED_DUMP_ROUTES) return this.#sharedDump;
+    const catchUp = this.catchUpAll(undefined);
+    this.writer.address(-1);
+    while (!catchUp.isDone) this.#encodeStep(catchUp, -1);
+    const chunks = [...this.writer.take()];
+    if (chunks.reduce((sum, { bytes }) => sum + bytes.length, 0) <= SHARED_DUMP_BYTES) this.#sharedDump = chunks;
+    return this.#sharedDump;
+  }
+
   /** The prefixes were decided anew: `best` has the attribute set of each, 0 for none. */
   update(changed: IdList, best: Uint32Array): void {
     if (this.collect(changed, best) === 0) return;
+    this.#sharedDump = undefined;
     this.writeNoted();
     this.#deliver();
   }
@@ -210,23 +233,30 @@ export abstract class UpdateGroup {
   }
 
   #pumpStep(catchUp: CatchUp, member: Member): void {
-    this.sendTo(member, (writer) => {
-      for (let budget = CATCH_UP_STEP; budget > 0 && !catchUp.isDone; ) {
-        const set = catchUp.take(this.ids, this.identifiers, budget);
-        budget -= this.ids.length + SET_COST;
-        if (this.ids.length === 0) continue;
-        const isOwn = set !== 0 && this.exporter.sourceOf(set) === member.source;
-        if (set !== 0 && !isOwn) this.announce(set);
-        else if (catchUp.withdraws) this.withdraw(writer);
-      }
-    });
+    this.sendTo(member, () => this.#encodeStep(catchUp, member.source));
+  }
+
+  /** Writes the next routes of a catch-up, but for those of the source itself. */
+  #encodeStep(catchUp: CatchUp, source: number): void {
+    for (let budget = CATCH_UP_STEP; budget > 0 && !catchUp.isDone; ) {
+      const set = catchUp.take(this.ids, this.identifiers, budget);
+      budget -= this.ids.length + SET_COST;
+      if (this.ids.length === 0) continue;
+      const isOwn = set !== 0 && this.exporter.sourceOf(set) === source;
+      if (set !== 0 && !isOwn) this.announce(set);
+      else if (catchUp.withdraws) this.withdraw(this.writer);
+    }
   }
 
   /** Writes something to one member alone. */
   protected sendTo(member: Member, write: (writer: UpdateWriter) => void): void {
     this.writer.address(-1);
     write(this.writer);
-    for (const { bytes, updates } of this.writer.take()) {
+    this.#write(member, this.writer.take());
+  }
+
+  #write(member: Member, chunks: readonly Chunk[]): void {
+    for (const { bytes, updates } of chunks) {
       member.updates += updates;
       member.outlet.write(bytes);
     }

@@ -4,7 +4,6 @@ import type { Logger } from '../../runtime/log.ts';
 import type { Clock, Millis, RouteMonitor, Transport } from '../edges.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { SpeakerSettings } from '../settings.ts';
-import type { Peer } from './peer.ts';
 
 /** What a peer needs of its speaker. */
 export interface PeerHost {
@@ -22,5 +21,5 @@ export interface PeerHost {
   /** A session's deadlines changed. */
   wantTimer(deadline: Millis): void;
   /** The peer sent all it has of a family, or never will. */
-  onProgress(peer: Peer): void;
+  onProgress(): void;
 }

@@ -273,7 +273,7 @@ export class Peer {
       this.#dial = undefined;
       if ('error' in result) {
         this.handle({ kind: 'connect-failed', error: result.error });
-        this.#host.onProgress(this);
+        this.#host.onProgress();
         return;
       }
       const line = this.#adopt(result.connection);
@@ -448,7 +448,7 @@ export class Peer {
       attachment.groups.set(family, group);
     }
     this.#host.wantFlush();
-    this.#host.onProgress(this);
+    this.#host.onProgress();
   }
 
   #treatment(family: AddressFamily, { line, negotiated }: Attachment) {
@@ -501,7 +501,7 @@ export class Peer {
     this.#attachment?.endOfRibReceived.add(family);
     if (this.#source !== undefined) this.#stale.endOfRib(this.#source, family);
     this.log.debug({ family }, 'End-of-RIB received');
-    this.#host.onProgress(this);
+    this.#host.onProgress();
   }
 
   #detach(reason: DownReason, keepRoutes: boolean): void {
@@ -521,7 +521,7 @@ export class Peer {
     }
     this.log.info({ reason: describeDown(reason), keptFamilies: [...(kept?.keys() ?? [])] }, 'session ended');
     this.#host.wantFlush();
-    this.#host.onProgress(this);
+    this.#host.onProgress();
   }
 
   #forgetRoutes(): void {
