@@ -79,7 +79,7 @@ async function run(file: string, logLevel: LogLevel): Promise<void> {
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
   });
-  warmUp();
+  warmUp(log);
   const speaker = new Speaker({
     transport: createTransport(),
     monitor: new BmpMonitor({ log }),

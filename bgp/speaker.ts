@@ -40,6 +40,9 @@ import type { PeerReport, RoutesReport, StatusReport, WhyReport } from './status
 import { encodeMessage } from './wire/codec.ts';
 import { CeaseSubcode, ErrorCode, notification } from './wire/notification.ts';
 
+/** Longest time for which changes are gathered when they come without a pause. */
+const MAX_REST_MS = 20;
+
 export interface SpeakerOptions {
   readonly transport: Transport;
   readonly clock: Clock;
@@ -69,6 +72,9 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   #restart: RestartWatch | undefined;
   #draining = false;
   #flushWanted = false;
+  /** Something came since the last turn. */
+  #heard = false;
+  #restUntil: Millis = 0;
   /** Some peer has sent all that it has, or will not: the restart may be over. */
   #progressed = false;
   #timer: { readonly at: Millis; readonly disarm: () => void } | undefined;
@@ -112,15 +118,31 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   }
 
   wantFlush(): void {
+    this.#heard = true;
     if (this.#flushWanted) return;
     this.#flushWanted = true;
-    this.#defer(() => this.#flush());
+    this.#defer(() => this.#endTurn());
+  }
+
+  /** While more comes with every turn, telling takes at most half of the time: many peers then hear of many changes at once. */
+  #endTurn(): void {
+    if (this.#heard && this.clock.now() < this.#restUntil) {
+      this.#heard = false;
+      this.#defer(() => this.#endTurn());
+    } else this.#flush();
   }
 
   #flush(): void {
     this.#flushWanted = false;
+    this.#heard = false;
     if (this.#closed) return;
+    const began = this.clock.now();
     this.#rib?.flush();
+    // Behind the writes, which the transport does when this callback has ended.
+    queueMicrotask(() => {
+      const now = this.clock.now();
+      this.#restUntil = now + Math.min(now - began, MAX_REST_MS);
+    });
     if (!this.#progressed) return;
     // Once per turn, since it looks at all peers; and here, so that End-of-RIB follows the routes that came before it.
     this.#progressed = false;

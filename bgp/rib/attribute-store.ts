@@ -76,6 +76,8 @@ const CHUNK_BYTES = 1 << CHUNK_BITS;
 const FIRST_ROWS = 1024;
 /** Below this many new sets a sweep is not worth it. */
 const SWEEP_AT_LEAST = 16384;
+/** Sets that may come before a sweep when it seems that none is unused. */
+const SWEEP_AT_LAST = 262144;
 
 export class AttributeStore {
   readonly nextHops = new NextHops();
@@ -91,6 +93,8 @@ export class AttributeStore {
   #makings: Uint8Array = new Uint8Array(FIRST_ROWS);
   readonly #free: number[] = [];
   #addedSinceSweep = 0;
+  /** How often a route has let go of its set since the last sweep. A hint: a first full table releases none. */
+  released = 0;
   /** What find() was last asked for, and its hash. */
   #lastBytes: Uint8Array | undefined;
   #lastFrom = 0;
@@ -179,7 +183,8 @@ export class AttributeStore {
   }
 
   get wantsSweep(): boolean {
-    return this.#addedSinceSweep >= Math.max(SWEEP_AT_LEAST, this.size >> 1);
+    const enough = Math.max(SWEEP_AT_LEAST, this.size >> 1);
+    return this.#addedSinceSweep >= (this.released >= enough ? enough : Math.max(SWEEP_AT_LAST, this.size));
   }
 
   /** Frees every set that `mark` does not mark with a non-zero octet. */
@@ -202,6 +207,7 @@ export class AttributeStore {
       this.size++;
     }
     this.#addedSinceSweep = 0;
+    this.released = 0;
     this.#rehash(this.#slots.length, inUse);
   }
 

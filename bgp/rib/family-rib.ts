@@ -61,6 +61,7 @@ export class FamilyRib implements DecisionInput {
     if (paths.attributes[path] !== attributes) {
       paths.attributes[path] = attributes;
       if (paths.arrivals) paths.noteArrival(path);
+      this.store.released++;
       this.touch(prefix);
     }
     return false;
@@ -80,6 +81,7 @@ export class FamilyRib implements DecisionInput {
     const path = this.paths.find(prefix, source, identifier);
     if (path === 0) return false;
     this.paths.remove(path);
+    this.store.released++;
     this.touch(prefix);
     return true;
   }
@@ -91,6 +93,7 @@ export class FamilyRib implements DecisionInput {
       if (onlyStale && paths.stale?.[path] !== 1) return;
       const prefix = paths.prefixes[path] ?? 0;
       paths.remove(path);
+      this.store.released++;
       this.touch(prefix);
     });
   }
@@ -163,7 +166,8 @@ export class FamilyRib implements DecisionInput {
 
   /** Withdrawn prefixes keep their ids for a while, since what flaps comes back; until the table would have to grow. */
   #reclaim(): boolean {
-    if (this.prefixes.size < RELEASE_AT_LEAST) return false;
+    // Mostly all have routes, which needs no count.
+    if (this.prefixes.size < RELEASE_AT_LEAST || this.count * 4 > this.prefixes.size * 3) return false;
     // Members that are behind remember prefixes by id, to withdraw them.
     for (const group of this.groups) if (group.remembersWithdrawn) return false;
     const { heads } = this.paths;

@@ -44,6 +44,7 @@ function nlriOf({ address, length }: Prefix): Uint8Array {
 }
 
 const FIRST_SLOTS = 1024;
+const QUADRUPLES_BELOW = 1 << 18;
 /** A slot: tag in the upper bits, id in the lower ones. */
 const ID_BITS = 24;
 const ID_MASK = (1 << ID_BITS) - 1;
@@ -76,7 +77,8 @@ abstract class HashedPrefixes {
   /** Makes room for one more id. True when slots moved, so that what was found in them must be found again. */
   protected makeRoom(): boolean {
     if (!this.isFull) return false;
-    if (!this.reclaim()) this.rehash(this.slots.length * 2);
+    // A small table that grows will mostly be a large one.
+    if (!this.reclaim()) this.rehash(this.slots.length * (this.slots.length < QUADRUPLES_BELOW ? 4 : 2));
     return true;
   }
 

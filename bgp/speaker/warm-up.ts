@@ -1,121 +1,208 @@
-// Runs the hot paths of the RIB once through, on routes that nobody sees, before the first peer connects: V8 then has
-// compiled them when it counts. The first full table after a start, which is when everybody waits for it, would otherwise
-// be read by the interpreter.
+// Runs a speaker through sessions that nobody sees, before the first peer connects: V8 then has compiled the hot paths when
+// it counts. The first full table after a start, which is when everybody waits for it, would otherwise be read by the
+// interpreter, and the first peer that goes would wait for code that nobody has run yet.
+//
+//   routers ── a whole table, in reads of some kilobytes: announced, dumped to a late one, withdrawn, lost
+//   cluster ── many clients that come, tell of a few routes each, change them and go
 
-import { acceptEverything } from '../rib/policy.ts';
-import { ownNextHopBytes, Rib } from '../rib/rib.ts';
-import type { Treatment } from '../rib/treatment.ts';
+import type { Ipv4 } from '../../net/address.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { Clock, Connection, ConnectionHandlers, Transport } from '../edges.ts';
+import { settingsFromJson } from '../file-config.ts';
 import type { AddressFamily } from '../settings.ts';
+import { Speaker } from '../speaker.ts';
 import type { PathAttributes } from '../wire/attributes.ts';
 import { concat } from '../wire/bytes.ts';
 import { encodeMessage } from '../wire/codec.ts';
-import { MessageType } from '../wire/message.ts';
-import { MessageReader } from '../wire/message-reader.ts';
+import { toWireFamily } from '../wire/message.ts';
+import { CeaseSubcode, ErrorCode, notification } from '../wire/notification.ts';
 
 const ROUNDS = 3;
 const SETS = 120;
 const PREFIXES_PER_SET = 10;
 const READ_BYTES = 4096;
 const OWN_AS = 65000;
+const CLUSTER_NODES = 40;
+const CLUSTER_CHANGES = 30;
 
 /** Takes a tenth of a second or two, depending on the machine. */
-export function warmUp(): void {
+export function warmUp(log: Logger): void {
+  const silent = log.child({}, { level: 'silent' });
   for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
-    const announced = [0, 1].map((variant) => streamOf(family, variant, false));
-    const withdrawn = streamOf(family, 0, true);
+    const streams = {
+      first: streamOf(family, 0, false),
+      second: streamOf(family, 1, false),
+      gone: streamOf(family, 0, true),
+    };
     // Routes of eBGP peers that go to eBGP peers, then routes of clients that are reflected.
     for (const external of [true, false]) {
-      for (let round = 0; round < ROUNDS; round++) exercise(family, external, announced, withdrawn);
+      for (let round = 0; round < ROUNDS; round++) exerciseRouters(family, external, streams, silent);
     }
+  }
+  exerciseCluster(silent);
+}
+
+interface Streams {
+  readonly first: Uint8Array;
+  /** The same prefixes with other paths. */
+  readonly second: Uint8Array;
+  readonly gone: Uint8Array;
+}
+
+function exerciseRouters(family: AddressFamily, external: boolean, streams: Streams, log: Logger): void {
+  const stage = new Stage(4, family, external, log);
+  const [one, two] = [stage.connect(1), stage.connect(2), stage.connect(3)];
+  one.send(streams.first);
+  two.send(streams.second);
+  stage.connect(4);
+  one.send(streams.gone);
+  one.send(streams.first);
+  one.send(streams.second);
+  one.leave();
+  stage.end();
+}
+
+function exerciseCluster(log: Logger): void {
+  const family = 'ipv4-unicast';
+  const stage = new Stage(CLUSTER_NODES, family, false, log);
+  const nodes = Array.from({ length: CLUSTER_NODES }, (_, i) => {
+    const node = stage.connect(i + 1);
+    node.send(encodeMessage(updateOf(family, blocksOf(family, i), attributesOf(i, 0), false)));
+    node.send(encodeMessage(updateOf(family, [], {}, true)));
+    return node;
+  });
+  for (const [i, node] of nodes.slice(0, CLUSTER_CHANGES).entries()) {
+    const moved = blocksOf(family, i).slice(0, 1);
+    node.send(encodeMessage(updateOf(family, moved, {}, true)));
+    node.send(encodeMessage(updateOf(family, moved, attributesOf(i, 0), false)));
+  }
+  for (const node of nodes) node.leave();
+  stage.end();
+}
+
+/** A speaker without sockets, whose time stands still. */
+class Stage {
+  readonly #speaker: Speaker;
+  readonly #family: AddressFamily;
+  readonly #external: boolean;
+  readonly #turns: (() => void)[] = [];
+  #accept: (connection: Connection) => void = () => {};
+
+  constructor(peers: number, family: AddressFamily, external: boolean, log: Logger) {
+    this.#family = family;
+    this.#external = external;
+    const transport: Transport = {
+      listen: (_settings, _peers, onAccept) => {
+        this.#accept = onAccept;
+        return { updatePeers: () => {}, close: () => {} };
+      },
+      connect: () => ({ cancel: () => {} }),
+    };
+    const clock: Clock = { now: () => 0, after: () => () => {}, random: () => 0 };
+    this.#speaker = new Speaker({ transport, clock, log, defer: (callback) => void this.#turns.push(callback) });
+    const neighbors = Array.from({ length: peers }, (_, i) => ({
+      address: `10.0.0.${i + 1}`,
+      asn: this.#asn(i + 1),
+      passive: true,
+      routeReflectorClient: !external,
+      families: [family],
+    }));
+    const listen = [{ address: '10.0.0.254', port: 179 }];
+    const result = settingsFromJson(JSON.stringify({ routerId: '10.0.0.254', asn: OWN_AS, listen, neighbors }));
+    if (result.kind === 'settings') this.#speaker.configure(result.settings);
+  }
+
+  #asn(number: number): number {
+    return this.#external ? OWN_AS + number : OWN_AS;
+  }
+
+  /** A peer whose session is up. */
+  connect(number: number): { readonly send: (stream: Uint8Array) => void; readonly leave: () => void } {
+    const connection = new Ear(0x0a000000 + number);
+    this.#accept(connection);
+    const send = (stream: Uint8Array): void => {
+      for (let at = 0; at < stream.length; at += READ_BYTES) {
+        connection.handlers?.onBytes(stream.subarray(at, at + READ_BYTES));
+        this.#run();
+      }
+    };
+    const asn = this.#asn(number);
+    send(
+      encodeMessage({
+        kind: 'open',
+        version: 4,
+        asn,
+        holdTimeSec: 90,
+        routerId: 0x0a000000 + number,
+        capabilities: [
+          { kind: 'multiprotocol', ...toWireFamily(this.#family) },
+          { kind: 'route-refresh' },
+          { kind: 'four-octet-as', asn },
+          { kind: 'graceful-restart', restarting: false, notification: false, restartTimeSec: 0, families: [] },
+        ],
+      }),
+    );
+    send(encodeMessage({ kind: 'keepalive' }));
+    const leave = (): void => {
+      send(encodeMessage(notification(ErrorCode.cease, CeaseSubcode.administrativeShutdown)));
+      connection.handlers?.onClose(undefined);
+      this.#run();
+    };
+    return { send, leave };
+  }
+
+  #run(): void {
+    for (let turn = this.#turns.shift(); turn; turn = this.#turns.shift()) turn();
+  }
+
+  end(): void {
+    void this.#speaker.close({ abandon: true });
   }
 }
 
-function exercise(
-  family: AddressFamily,
-  external: boolean,
-  announced: readonly Uint8Array[],
-  withdrawn: Uint8Array,
-): void {
-  const rib = new Rib({ routerId: 1, clusterId: 1 }, OWN_AS);
-  const peers = [1, 2, 3].map((number) => addPeer(rib, family, external, number));
-  for (const [i, stream] of announced.entries()) peers[i]?.read(stream);
-  const late = addPeer(rib, family, external, 4);
-  peers[0]?.read(withdrawn);
-  for (const stream of announced) peers[0]?.read(stream);
-  for (const { source } of [...peers, late]) rib.drop(source);
-  rib.flush();
-}
+/** A connection on which nothing is ever seen of what was written. */
+class Ear implements Connection {
+  readonly localAddress: Ipv4 = 0x0a0000fe;
+  readonly remoteAddress: Ipv4;
+  readonly remotePort = 179;
+  readonly incoming = true;
+  readonly queuedBytes = 0;
+  handlers: ConnectionHandlers | undefined;
 
-function addPeer(rib: Rib, family: AddressFamily, external: boolean, number: number) {
-  const asn = external ? OWN_AS + number : OWN_AS;
-  const about = {
-    name: 'warm-up',
-    local: false,
-    external,
-    client: !external,
-    asn,
-    routerId: number + 1,
-    address: number,
-    fourOctetAs: true,
-    localAsn: OWN_AS,
-    allowedOwnAsns: 0,
-  };
-  const source = rib.sources.add(about);
-  const adjRibIn = rib.open(source, about, {
-    context: { fourOctetAs: true, external, addPathIpv4: false, addPathIpv6: false },
-    families: [family],
-    extendedNextHop: false,
-    importFilter: acceptEverything,
-    onEndOfRib: () => {},
-  });
-  const treatment: Treatment = {
-    family,
-    external,
-    client: !external,
-    localAsn: OWN_AS,
-    clusterId: 1,
-    nextHop: 'auto',
-    ownNextHop: ownNextHopBytes([family === 'ipv4-unicast' ? 1 : 1n]),
-    extendedNextHop: false,
-    fourOctetAs: true,
-    addPath: false,
-    maxMessageLength: 4096,
-    longLived: false,
-    draining: false,
-    filter: acceptEverything,
-    filterKey: '',
-  };
-  rib.join(source, { queuedBytes: 0, write: () => {} }, treatment, (writer) => writer.endOfRib(family));
-  const reader = new MessageReader();
-  const read = (stream: Uint8Array): void => {
-    for (let at = 0; at < stream.length; at += READ_BYTES) {
-      reader.feed(stream.subarray(at, at + READ_BYTES), (type, bytes, from, to) => {
-        if (type === MessageType.update) adjRibIn.receive(bytes, from, to);
-        return true;
-      });
-      rib.flush();
-    }
-  };
-  return { source, read };
+  constructor(remoteAddress: Ipv4) {
+    this.remoteAddress = remoteAddress;
+  }
+
+  setHandlers(handlers: ConnectionHandlers): void {
+    this.handlers = handlers;
+  }
+
+  write(): void {}
+  end(): void {}
+  destroy(): void {}
+  pause(): void {}
+  resume(): void {}
 }
 
 /** UPDATEs with attribute sets like those of the Internet, or the withdrawals of their prefixes. */
 function streamOf(family: AddressFamily, variant: number, withdraws: boolean): Uint8Array {
   const messages: Uint8Array[] = [];
   for (let set = 0; set < SETS; set++) {
-    const nlri = Array.from({ length: PREFIXES_PER_SET }, (_, i) => {
-      const number = set * PREFIXES_PER_SET + i;
-      const length = 20 + (i % 5);
-      return family === 'ipv4-unicast'
-        ? { prefix: { address: (0x0a000000 + (number << 12)) >>> 0, length } }
-        : { prefix: { address: (0x2001n << 112n) | (BigInt(number) << 84n), length: length + 24 } };
-    });
-    messages.push(encodeMessage(updateOf(family, nlri, attributesOf(set, variant), withdraws)));
+    messages.push(encodeMessage(updateOf(family, blocksOf(family, set), attributesOf(set, variant), withdraws)));
   }
   return concat(messages);
 }
 
 type Nlri = Extract<Parameters<typeof encodeMessage>[0], { kind: 'update' }>['nlri'];
+
+const blocksOf = (family: AddressFamily, set: number): Nlri =>
+  Array.from({ length: PREFIXES_PER_SET }, (_, i) => {
+    const number = set * PREFIXES_PER_SET + i;
+    const length = 20 + (i % 5);
+    return family === 'ipv4-unicast'
+      ? { prefix: { address: (0x0a000000 + (number << 12)) >>> 0, length } }
+      : { prefix: { address: (0x2001n << 112n) | (BigInt(number) << 84n), length: length + 24 } };
+  });
 
 function updateOf(family: AddressFamily, nlri: Nlri, attributes: PathAttributes, withdraws: boolean) {
   const base = { kind: 'update', withdrawn: [], attributes: {}, unknownAttributes: [], nlri: [] } as const;

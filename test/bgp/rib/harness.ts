@@ -75,6 +75,8 @@ export class TestPeer {
   readonly table = new Map<string, PathAttributes>();
   readonly endOfRibs: AddressFamily[] = [];
   readonly received: Message[] = [];
+  /** What it was written, as it was handed over. */
+  readonly chunks: Uint8Array[] = [];
   /** What the peer has sent as complete, in order. */
   readonly heardEndOfRib: AddressFamily[] = [];
   queuedBytes = 0;
@@ -159,6 +161,7 @@ export class TestPeer {
 
   /** What the RIB says to the peer. */
   write(bytes: Uint8Array): void {
+    this.chunks.push(bytes);
     for (let at = 0; at < bytes.length; ) {
       const length = ((bytes[at + 16] ?? 0) << 8) | (bytes[at + 17] ?? 0);
       const addPath = { addPathIpv4: this.#addPath, addPathIpv6: this.#addPath };

@@ -134,6 +134,40 @@ describe('routes between peers', () => {
     assert.deepEqual(late.endOfRibs, ['ipv4-unicast']);
   });
 
+  it('encodes a small table once for peers that come together, and anew when it has changed', () => {
+    const lab = new Lab();
+    const from = lab.peer({ asn: 64601 });
+    for (let i = 0; i < 20; i++) from.announce(`10.${i}.0.0/16`, { med: i });
+    lab.rib.flush();
+    const [one, two] = [lab.peer({ asn: 64602 }), lab.peer({ asn: 64603 })];
+    assert.equal(one.table.size, 20);
+    assert.deepEqual(two.received, one.received);
+    assert.equal(two.chunks[0], one.chunks[0], 'the same bytes');
+    from.announce('10.3.0.0/16', { communities: [7] });
+    from.withdraw('10.4.0.0/16');
+    lab.rib.flush();
+    const late = lab.peer({ asn: 64604 });
+    assert.deepEqual([...late.table].sort(), [...two.table].sort());
+    assert.equal(late.table.size, 19);
+    assert.deepEqual(late.endOfRibs, ['ipv4-unicast']);
+  });
+
+  it('leaves out the routes of a peer that is told anew, however small the table', () => {
+    const lab = new Lab();
+    const one = lab.peer({ asn: 64601 });
+    const two = lab.peer({ asn: 64602 });
+    one.announce('10.1.0.0/16');
+    two.announce('10.2.0.0/16', { asPath: [{ kind: 'sequence', asns: [64602] }] });
+    lab.rib.flush();
+    lab.peer({ asn: 64603 });
+    const [group] = one.groups;
+    const member = group?.members.get(one.source);
+    assert.ok(group && member);
+    one.table.clear();
+    group.dump(member, () => {});
+    assert.deepEqual([...one.table.keys()], ['10.2.0.0/16']);
+  });
+
   it('splits what does not fit into one message', () => {
     const lab = new Lab();
     const from = lab.peer({ asn: 64601 });
