@@ -40,6 +40,8 @@ import type { PeerReport, RoutesReport, StatusReport, WhyReport } from './status
 import { encodeMessage } from './wire/codec.ts';
 import { CeaseSubcode, ErrorCode, notification } from './wire/notification.ts';
 
+/** So many that writing to all of them is what a change costs. */
+const MANY_PEERS = 50;
 /** Longest time for which changes are gathered when they come without a pause. */
 const MAX_REST_MS = 20;
 
@@ -126,7 +128,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 
   /** While more comes with every turn, telling takes at most half of the time: many peers then hear of many changes at once. */
   #endTurn(): void {
-    if (this.#heard && this.clock.now() < this.#restUntil) {
+    if (this.#heard && this.#peers.size >= MANY_PEERS && this.clock.now() < this.#restUntil) {
       this.#heard = false;
       this.#defer(() => this.#endTurn());
     } else this.#flush();

@@ -122,6 +122,7 @@ export class BestPathGroup extends UpdateGroup {
   }
 
   protected markAnnounced(inUse: Uint8Array): void {
-    for (const attributes of this.#adjOut) inUse[attributes] = 1;
+    const adjOut = this.#adjOut;
+    for (let prefix = 0; prefix < adjOut.length; prefix++) inUse[adjOut[prefix] ?? 0] = 1;
   }
 }

@@ -180,7 +180,8 @@ export class FamilyRib implements DecisionInput {
 
   mark(inUse: Uint8Array): void {
     this.paths.mark(inUse);
-    for (const attributes of this.best) inUse[attributes] = 1;
+    const { best } = this;
+    for (let prefix = 0; prefix < best.length; prefix++) inUse[best[prefix] ?? 0] = 1;
     for (const group of this.groups) group.mark(inUse);
   }
 }

@@ -228,7 +228,11 @@ export class Rib {
   /** Decides what changed since the last time, tells the peers, and frees what is not used any more. */
   flush(): void {
     for (const rib of this.#ribs.values()) rib.flush();
-    if (!this.store.wantsSweep) return;
+    if (this.store.wantsSweep) this.sweep();
+  }
+
+  /** Frees the attribute sets that nothing names any more. */
+  sweep(): void {
     this.store.sweep((inUse) => {
       for (const rib of this.#ribs.values()) rib.mark(inUse);
     });

@@ -58,6 +58,7 @@ function exerciseRouters(family: AddressFamily, external: boolean, streams: Stre
   one.send(streams.gone);
   one.send(streams.first);
   one.send(streams.second);
+  stage.sweep();
   one.leave();
   stage.end();
 }
@@ -153,6 +154,11 @@ class Stage {
 
   #run(): void {
     for (let turn = this.#turns.shift(); turn; turn = this.#turns.shift()) turn();
+  }
+
+  /** What happens now and then when attribute sets have come and gone. */
+  sweep(): void {
+    this.#speaker.rib.sweep();
   }
 
   end(): void {

@@ -36,7 +36,9 @@ class Scene {
       log: pino({ level: 'silent' }),
       defer: (callback) => void this.#turns.push(callback),
     });
-    const peers = [1, 2].map((i) => peerSettings(`p${i}`, 0x0a000000 + i, 65000 + i, { passive: true }));
+    const peers = Array.from({ length: 50 }, (_, at) => at + 1).map((i) =>
+      peerSettings(`p${i}`, 0x0a000000 + i, 65000 + i, { passive: true }),
+    );
     const listen = [{ address: OWN, port: 179 }];
     speaker.configure(speakerSettings(OWN, 65000, peers, { listen }));
     this.speaking = new Peer(this, 1);
