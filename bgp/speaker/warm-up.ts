@@ -22,6 +22,9 @@ const SETS = 120;
 const PREFIXES_PER_SET = 10;
 const READ_BYTES = 4096;
 const OWN_AS = 65000;
+/** Numbers of more than 31 bits, which V8 keeps in another form, are among what it must have seen: addresses, ASs, communities. */
+const PEERS = 0xc0000200;
+const FAR_AS = 4_200_000_000;
 const CLUSTER_NODES = 40;
 const CLUSTER_CHANGES = 30;
 
@@ -99,17 +102,17 @@ class Stage {
       },
       connect: () => ({ cancel: () => {} }),
     };
-    const clock: Clock = { now: () => 0, after: () => () => {}, random: () => 0 };
+    const clock: Clock = { now: () => 0.5, after: () => () => {}, random: () => 0 };
     this.#speaker = new Speaker({ transport, clock, log, defer: (callback) => void this.#turns.push(callback) });
     const neighbors = Array.from({ length: peers }, (_, i) => ({
-      address: `10.0.0.${i + 1}`,
+      address: `192.0.2.${i + 1}`,
       asn: this.#asn(i + 1),
       passive: true,
       routeReflectorClient: !external,
       families: [family],
     }));
-    const listen = [{ address: '10.0.0.254', port: 179 }];
-    const result = settingsFromJson(JSON.stringify({ routerId: '10.0.0.254', asn: OWN_AS, listen, neighbors }));
+    const listen = [{ address: '192.0.2.254', port: 179 }];
+    const result = settingsFromJson(JSON.stringify({ routerId: '192.0.2.254', asn: OWN_AS, listen, neighbors }));
     if (result.kind === 'settings') this.#speaker.configure(result.settings);
   }
 
@@ -119,7 +122,7 @@ class Stage {
 
   /** A peer whose session is up. */
   connect(number: number): { readonly send: (stream: Uint8Array) => void; readonly leave: () => void } {
-    const connection = new Ear(0x0a000000 + number);
+    const connection = new Ear(PEERS + number);
     this.#accept(connection);
     const send = (said: Uint8Array): void => {
       // Buffers are what sockets bring, and to V8 they are another type.
@@ -136,7 +139,7 @@ class Stage {
         version: 4,
         asn,
         holdTimeSec: 90,
-        routerId: 0x0a000000 + number,
+        routerId: PEERS + number,
         capabilities: [
           { kind: 'multiprotocol', ...toWireFamily(this.#family) },
           { kind: 'route-refresh' },
@@ -170,7 +173,7 @@ class Stage {
 
 /** A connection on which nothing is ever seen of what was written. */
 class Ear implements Connection {
-  readonly localAddress: Ipv4 = 0x0a0000fe;
+  readonly localAddress: Ipv4 = PEERS + 254;
   readonly remoteAddress: Ipv4;
   readonly remotePort = 179;
   readonly incoming = true;
@@ -208,7 +211,7 @@ const blocksOf = (family: AddressFamily, set: number): Nlri =>
     const number = set * PREFIXES_PER_SET + i;
     const length = 20 + (i % 5);
     return family === 'ipv4-unicast'
-      ? { prefix: { address: (0x0a000000 + (number << 12)) >>> 0, length } }
+      ? { prefix: { address: ((set % 2 === 0 ? 0x0a000000 : 0xac000000) + (number << 12)) >>> 0, length } }
       : { prefix: { address: (0x2001n << 112n) | (BigInt(number) << 84n), length: length + 24 } };
   });
 
@@ -217,7 +220,7 @@ function updateOf(family: AddressFamily, nlri: Nlri, attributes: PathAttributes,
   if (family === 'ipv4-unicast') {
     return withdraws
       ? { ...base, withdrawn: nlri }
-      : { ...base, attributes: { ...attributes, nextHop: 0x0a000001 }, nlri };
+      : { ...base, attributes: { ...attributes, nextHop: PEERS + 1 }, nlri };
   }
   if (withdraws) return { ...base, attributes: { mpUnreach: { afi: 2, safi: 1, withdrawn: nlri } } };
   return { ...base, attributes: { ...attributes, mpReach: { afi: 2, safi: 1, nextHops: [2n], nlri } } };
@@ -226,9 +229,15 @@ function updateOf(family: AddressFamily, nlri: Nlri, attributes: PathAttributes,
 const attributesOf = (set: number, variant: number): PathAttributes => ({
   origin: set % 3,
   asPath: [
-    { kind: 'sequence', asns: [64601, ...Array.from({ length: 2 + ((set + variant) % 4) }, (_, i) => 100 + set + i)] },
+    {
+      kind: 'sequence',
+      asns: [
+        64601,
+        ...Array.from({ length: 2 + ((set + variant) % 4) }, (_, i) => (i % 2 === 0 ? 100 : FAR_AS) + set + i),
+      ],
+    },
   ],
-  ...(set % 3 === 0 ? { med: set } : {}),
-  ...(set % 5 < 3 ? { communities: [set, set + 1] } : {}),
-  ...(set % 12 === 0 ? { largeCommunities: [{ global: set, local1: 1, local2: 2 }] } : {}),
+  ...(set % 3 === 0 ? { med: set * 1_000_000 } : {}),
+  ...(set % 5 < 3 ? { communities: [set, 0xfde80000 + set] } : {}),
+  ...(set % 12 === 0 ? { largeCommunities: [{ global: FAR_AS + set, local1: 1, local2: 2 }] } : {}),
 });
