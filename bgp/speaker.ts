@@ -45,6 +45,10 @@ const MANY_PEERS = 50;
 /** Longest time for which changes are gathered when they come without a pause. */
 const MAX_REST_MS = 20;
 
+/** Timers further away than this may come a step later, with others: each looks at all peers. */
+const FAR_TIMER_MS = 500;
+const TIMER_STEP_MS = 100;
+
 export interface SpeakerOptions {
   readonly transport: Transport;
   readonly clock: Clock;
@@ -152,10 +156,11 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   }
 
   wantTimer(deadline: Millis): void {
-    if (this.#closed || (this.#timer && this.#timer.at <= deadline)) return;
+    const now = this.clock.now();
+    const at = deadline - now > FAR_TIMER_MS ? Math.ceil(deadline / TIMER_STEP_MS) * TIMER_STEP_MS : deadline;
+    if (this.#closed || (this.#timer && this.#timer.at <= at)) return;
     this.#timer?.disarm();
-    const delay = Math.max(0, deadline - this.clock.now());
-    this.#timer = { at: deadline, disarm: this.clock.after(delay, () => this.#onTimer()) };
+    this.#timer = { at, disarm: this.clock.after(Math.max(0, at - now), () => this.#onTimer()) };
   }
 
   onProgress(): void {

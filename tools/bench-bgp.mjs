@@ -70,8 +70,6 @@ const parts = {
   },
 };
 
-await main(process.argv.slice(2));
-
 async function main(wanted) {
   const problem = wanted.find((name) => !(name in parts));
   if (problem !== undefined) return fail(`there is no part ${problem}; parts are ${Object.keys(parts).join(', ')}`);
@@ -274,3 +272,5 @@ function versions() {
     return names;
   }
 }
+
+await main(process.argv.slice(2));

@@ -146,7 +146,8 @@ export abstract class UpdateGroup {
   join(source: number, outlet: Outlet, onDone: (writer: UpdateWriter) => void): Member {
     const member = new Member(source, outlet);
     this.#members.set(source, member);
-    const shared = this.countFor(source) === this.count ? this.#dump() : undefined;
+    const canShare = this.countFor(source) === this.count && outlet.queuedBytes < CATCH_UP_BYTES;
+    const shared = canShare ? this.#dump() : undefined;
     if (shared) {
       this.#write(member, shared);
       this.sendTo(member, onDone);
