@@ -75,7 +75,7 @@ const CHUNK_BITS = 20;
 const CHUNK_BYTES = 1 << CHUNK_BITS;
 const FIRST_ROWS = 1024;
 /** Below this many new sets a sweep is not worth it. */
-const SWEEP_AT_LEAST = 16384;
+const SWEEP_AT_LEAST = 65536;
 /** Sets that may come before a sweep when it seems that none is unused. */
 const SWEEP_AT_LAST = 262144;
 
