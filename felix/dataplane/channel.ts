@@ -77,6 +77,7 @@ export class KernelTable implements TableChannel {
   private readonly owner: TableOwner;
   private text: NftClient | undefined;
   private ownMessagesRefused = false;
+  private reading: Promise<unknown> = Promise.resolve();
 
   constructor(options: ChannelOptions) {
     this.options = options;
@@ -147,7 +148,10 @@ export class KernelTable implements TableChannel {
   }
 
   async readPart(part: PartialRead): Promise<PartialState> {
-    const result = await readTableInThread(this.options.longDumps, part);
+    // One after the other: a reading that nobody waits for any more may still be at its last dump.
+    const reading = this.reading.then(() => readTableInThread(this.options.longDumps, part));
+    this.reading = reading.catch(() => undefined);
+    const result = await reading;
     if (result.kind === 'given-up' || !result.state) return result;
     return { kind: 'read', state: { ...result.state, mustReplace: this.owner.mustReplace() } };
   }
@@ -167,6 +171,7 @@ export class KernelTable implements TableChannel {
   }
 
   async close(): Promise<void> {
+    await this.reading;
     await this.text?.close();
     this.owner.release();
   }

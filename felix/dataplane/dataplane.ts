@@ -86,6 +86,7 @@ export class Dataplane {
   private readonly revocation: Revocation | undefined;
   private readonly cutter: FlowCutter | undefined;
   private readonly auditor = new Auditor();
+  private interruptAudit: (() => void) | undefined;
 
   /** Rendered, and not in the kernel yet: an attempt that fails must not lose them. */
   private uncommitted: EndpointChange[] = [];
@@ -264,6 +265,7 @@ export class Dataplane {
   /** Stops; the kernel keeps what it has. */
   async close(): Promise<void> {
     this.closed = true;
+    this.interruptAudit?.();
     clearTimeout(this.timer);
     this.awaiting.close();
     await this.applying;
@@ -272,6 +274,7 @@ export class Dataplane {
 
   private schedule(delayMs: number): void {
     this.wanted = true;
+    this.interruptAudit?.();
     if (!this.inSync || this.closed || this.applying) return;
     // A retry's delay gives way to news.
     clearTimeout(this.timer);
@@ -372,9 +375,18 @@ export class Dataplane {
   private async audit(): Promise<void> {
     const { ruleset } = this.table;
     if (!this.auditor.isWanted || this.tableUnknown || ruleset.isPending || this.closed) return;
-    const isMoreUrgent = (): boolean => this.closed || this.tableUnknown || (this.wanted && !this.auditor.isOverdue);
+    let interrupted = false;
+    const isMoreUrgent = (): boolean =>
+      interrupted || this.closed || this.tableUnknown || (this.wanted && !this.auditor.isOverdue);
+    // An edit does not even wait for the dump that is going on: the reading ends by itself, and is thrown away.
+    const interruption = new Promise<undefined>((resolve) => {
+      this.interruptAudit = () => {
+        interrupted ||= isMoreUrgent();
+        if (interrupted) resolve(undefined);
+      };
+    });
     try {
-      const state = await this.auditor.read(this.options.channel, ruleset, isMoreUrgent);
+      const state = await Promise.race([this.auditor.read(this.options.channel, ruleset, isMoreUrgent), interruption]);
       if (!state) return;
       await this.rebase(state.table);
       this.noteDrift();
@@ -384,6 +396,8 @@ export class Dataplane {
         { reason: error instanceof Error ? error.message : String(error) },
         'the table can not be compared',
       );
+    } finally {
+      this.interruptAudit = undefined;
     }
   }
 
