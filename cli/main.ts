@@ -6,10 +6,11 @@ import { hostname, userInfo } from 'node:os';
 import { runProgram } from './program.ts';
 import { CommandError } from './world.ts';
 
-// Whoever reads us may stop early, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever reads us may stop early, as `head` does.
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`twillctl: standard output: ${error.message}\n`);
+  process.exit(1);
 });
 
 process.exitCode = await runProgram(process.argv.slice(2), {
@@ -36,11 +37,6 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   author: authorName(),
   progress: process.stderr.isTTY === true,
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
-}).catch((error: unknown) => {
-  // A full disk behind standard output, for one: the system's word for it is all there is to say.
-  if (!(error instanceof Error && 'syscall' in error)) throw error;
-  process.stderr.write(`twillctl: ${error.message}\n`);
-  return 1;
 });
 
 /** Runs a program in our place as well as Node can: our streams, our signals, its exit code. */

@@ -22,7 +22,8 @@ const operation = object(
     ),
   },
   (value, report) => {
-    const given = Object.keys(value).length;
+    // What a newer version adds beside them is not ours to count.
+    const given = [value.addCommunity, value.prependASPath, value.setPriority].filter(Boolean).length;
     if (given !== 1)
       report('', `has ${given} operations`, 'give one of addCommunity, prependASPath, setPriority per entry');
   },

@@ -74,7 +74,7 @@ const controllers = object({
 
 export const kubeControllersConfiguration = kind('KubeControllersConfiguration', {
   plural: 'kubecontrollersconfigurations',
-  shortNames: ['kcconfig'],
+  shortNames: ['kcconfig', 'kubecontrollersconfig'],
   doc: 'Settings of the controllers. There is one, called default.',
   name: onlyDefault,
   spec: object({

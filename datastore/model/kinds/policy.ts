@@ -184,9 +184,10 @@ const deletesOnly =
       check(spec, report);
       return;
     }
-    for (const [field, value] of Object.entries(spec)) {
+    const known = Object.entries(spec).filter(([field]) => field in ordering || field in globalFields);
+    for (const [field, value] of known) {
       const given = Array.isArray(value) ? field !== 'types' && value.length > 0 : value !== undefined;
-      if (given && field !== 'stagedAction' && field !== 'tier') {
+      if (given && field !== 'tier') {
         report(field, 'has no meaning with stagedAction Delete', 'keep only tier and stagedAction');
       }
     }

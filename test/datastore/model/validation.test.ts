@@ -3,7 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { checkResource, declarationOf, formatFault, type Kind, kinds } from '../../../datastore/model/index.ts';
+import {
+  checkChange,
+  checkResource,
+  declarationOf,
+  decodeResource,
+  encodeResource,
+  formatFault,
+  type Kind,
+  kinds,
+} from '../../../datastore/model/index.ts';
 import { metadataType } from '../../../datastore/model/kinds/common.ts';
 import { fieldsOf } from '../../../datastore/model/schema/describe.ts';
 import type { Field, Type } from '../../../datastore/model/schema/types.ts';
@@ -67,6 +76,15 @@ function collectFields(fields: Readonly<Record<string, Field>>, path: string, fo
   }
 }
 
+/** An unknown field in every object below: what a newer version may have added. Maps of free names have none. */
+function withFutureFields(value: unknown, name = ''): unknown {
+  if (Array.isArray(value)) return value.map((entry) => withFutureFields(entry));
+  if (typeof value !== 'object' || value === null || freeNames.includes(name)) return value;
+  const fields = Object.entries(value).map(([field, below]) => [field, withFutureFields(below, field)]);
+  return { ...Object.fromEntries(fields), fromTheFuture: { colour: 'green' } };
+}
+const freeNames = ['labels', 'annotations', 'labelsToApply', 'matchLabels'];
+
 const nameFor = (kind: Kind): string => (kind === 'WorkloadEndpoint' ? 'node--1-k8s-web-eth0' : 'default');
 
 function faultsOf(value: unknown): readonly string[] {
@@ -82,6 +100,23 @@ describe('validation', () => {
       assert.deepEqual(faultsOf(value), []);
       assert.ok(result.kind === 'valid');
       assert.deepEqual(checkResource(JSON.parse(JSON.stringify(result.resource))), result);
+    });
+  }
+
+  for (const kind of allKinds) {
+    it(`keeps what a newer version wrote into a ${kind}, through reading, changing and writing`, () => {
+      const checked = checkResource(manifest(kind, validSpecs[kind]));
+      assert.ok(checked.kind === 'valid');
+      const stored = { ...asRecord(withFutureFields(JSON.parse(encodeResource(checked.resource)))), extra: [1] };
+      const read = decodeResource(kind, { value: JSON.stringify(stored), modRevision: 7 });
+      assert.ok(read.kind === 'valid', JSON.stringify(read));
+      assert.equal(encodeResource(read.resource), JSON.stringify(stored), 'read and written back');
+      const { metadata, ...others } = read.resource;
+      const changed = checkChange({ ...others, metadata: { ...metadata, labels: { team: 'a' } } }, read.resource);
+      assert.ok(changed.kind === 'valid', JSON.stringify(changed));
+      const { labels, ...rest } = JSON.parse(encodeResource(changed.resource)).metadata;
+      assert.deepEqual(labels, { team: 'a' });
+      assert.deepEqual({ ...JSON.parse(encodeResource(changed.resource)), metadata: rest }, stored);
     });
   }
 
