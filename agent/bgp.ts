@@ -9,6 +9,7 @@
 import { open } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { BfdClient } from '../bgp/bfd/client.ts';
+import { BfdServiceClient } from '../bgp/bfd/service-client.ts';
 import { BmpMonitor } from '../bgp/bmp/monitor.ts';
 import { BgpCollector } from '../bgp/config/collector.ts';
 import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/config/speaker-settings.ts';
@@ -29,9 +30,9 @@ import { formatIpv4, parseAddress } from '../net/address.ts';
 import { parsePrefixOrAddress } from '../net/prefix.ts';
 import { ControlError, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
-import { bgpSocket, type NodeOptions } from './options.ts';
+import { bfdSocket, bgpSocket, type NodeOptions } from './options.ts';
 import { SecretFiles } from './secret-files.ts';
-import { onSupervisorGone } from './supervisor.ts';
+import { askForChild, onSupervisorGone } from './supervisor.ts';
 
 /** Changes that come together are taken together: a BGPPeer and its BGPFilter, the nodes of a new rack. */
 const settleMs = 20;
@@ -54,7 +55,7 @@ export async function runBgp(options: NodeOptions): Promise<void> {
     onSupervisorGone(() => resolve('supervisor gone'));
   });
   const store = await openStore(options);
-  const bfd = new BfdClient({ log });
+  const bfd = failureDetector(options, log);
   const discovery = new PeerDiscovery(log, () => feed.refresh());
   const speaker = new Speaker({
     transport: createTransport(),
@@ -95,6 +96,12 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   await bfd.close();
   await speaker.close({ abandon: true });
   await store.close();
+}
+
+/** BFD in a process beside this one, so that it goes on when this one dies; without a supervisor, in a thread of this one. */
+function failureDetector(options: NodeOptions, log: Logger): BfdClient | BfdServiceClient {
+  if (process.connected !== true) return new BfdClient({ log });
+  return new BfdServiceClient({ socketPath: bfdSocket(options), wake: () => askForChild('bfd'), log });
 }
 
 /** From the resources to the speaker; nothing before the first complete picture. */

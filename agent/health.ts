@@ -29,9 +29,11 @@ const reasonOf = (status: unknown): string =>
 export async function readiness(sources: HealthSources): Promise<Readiness> {
   const reasons: string[] = [];
   if (!sources.cniServing()) reasons.push('cni: socket not served yet');
-  const sockets = { felix: sources.felixSocket, bgp: sources.bgpSocket };
+  // Without BFD sessions live by their hold timers.
+  const sockets = { felix: sources.felixSocket, bgp: sources.bgpSocket, bfd: undefined };
   for (const { role } of sources.children()) {
     const socket = sockets[role];
+    if (socket === undefined) continue;
     try {
       const status = await callControl(socket, '/v1/status', { timeoutMs: 2000 });
       if (!isReady(status)) reasons.push(`${role}: ${reasonOf(status)}`);

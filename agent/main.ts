@@ -12,6 +12,7 @@ const usage = `twill-node: the Twill agent of one node.
 Usage: twill-node [options]         supervise felix and bgp, serve the CNI socket
        twill-node felix [options]   only the policy engine (started by the supervisor)
        twill-node bgp [options]     only the BGP speaker (started by the supervisor)
+       twill-node bfd [options]     only BFD for it (started by the supervisor when a peer is to be watched)
 
 It runs in the network namespace that it finds itself in, as root. Ending it leaves routes and policy as they are.`;
 
@@ -34,8 +35,8 @@ async function main(): Promise<number> {
 
 async function run(words: readonly string[], options: NodeOptions): Promise<number> {
   const [role, ...more] = words;
-  if (more.length > 0 || (role !== undefined && role !== 'felix' && role !== 'bgp')) {
-    process.stderr.write(`twill-node: "${words.join(' ')}" is not understood; there are felix and bgp, or nothing\n`);
+  if (more.length > 0 || (role !== undefined && role !== 'felix' && role !== 'bgp' && role !== 'bfd')) {
+    process.stderr.write(`twill-node: "${words.join(' ')}" is not understood; there are felix, bgp, bfd, or nothing\n`);
     return 2;
   }
   if (role === undefined) {
@@ -47,6 +48,7 @@ async function run(words: readonly string[], options: NodeOptions): Promise<numb
   mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
   if (role === 'felix') await (await import('./felix.ts')).runFelix(options);
   else if (role === 'bgp') await (await import('./bgp.ts')).runBgp(options);
+  else if (role === 'bfd') await (await import('./bfd.ts')).runBfd(options);
   else await supervise(options, createLogger('node', options.logLevel));
   return 0;
 }
@@ -55,8 +57,8 @@ async function supervise(options: NodeOptions, log: Logger): Promise<void> {
   const { superviseChildren } = await import('./supervisor.ts');
   const { readiness, serveHealth } = await import('./health.ts');
   const { runNodeServices } = await import('./node.ts');
-  const roles = options.backend === 'none' ? (['felix'] as const) : (['felix', 'bgp'] as const);
-  const children = superviseChildren(roles, process.argv.slice(2), log);
+  const always = options.backend === 'none' ? (['felix'] as const) : (['felix', 'bgp'] as const);
+  const children = superviseChildren({ always, onDemand: ['bfd'] }, process.argv.slice(2), log);
   let services: NodeServices | undefined;
   const sources = {
     children: () => children.status(),

@@ -1,4 +1,4 @@
-// Options of twill-node and of its two children, one line each.
+// Options of twill-node and of its children, one line each.
 
 import { hostname } from 'node:os';
 import { logLevelOption } from '../runtime/log-option.ts';
@@ -176,3 +176,4 @@ export type NodeOptions = OptionValues<typeof nodeOptions>;
 export const cniSocket = (options: NodeOptions): string => `${options.runDir}/cni.sock`;
 export const felixSocket = (options: NodeOptions): string => `${options.runDir}/felix.sock`;
 export const bgpSocket = (options: NodeOptions): string => `${options.runDir}/bgp.sock`;
+export const bfdSocket = (options: NodeOptions): string => `${options.runDir}/bfd.sock`;

@@ -1,5 +1,6 @@
 // BFD sessions with their sockets and timers: RFC 5881 (single hop, port 3784, TTL 255 checked by the kernel) and 5883
-// (multihop, port 4784). Runs in a thread of its own (worker.ts), so that no flood of routes delays a packet.
+// (multihop, port 4784). Runs in a process of its own (service.ts) or a thread (worker.ts), so that no flood of routes
+// delays a packet.
 //
 //     UDP 3784, 4784 ──► decode ──► session by your discriminator, else by address ──► stepBfd() ──► send, onState
 
@@ -34,8 +35,16 @@ export interface BfdStateChange {
   readonly state: BfdState;
   /** The peer stopped BFD on purpose: no sign that it is dead (RFC 5882 §3.2). */
   readonly byAdministrator: boolean;
+  /** The peer's BFD does not stop with its routing process: silence means that it forwards nothing (RFC 5882 §4.3). */
+  readonly remoteIndependent: boolean;
   /** In words. */
   readonly reason: string;
+}
+
+export interface BfdOptions {
+  readonly netns?: NetnsRef;
+  /** True where BFD goes on when the routing process dies. */
+  readonly independent?: boolean;
 }
 
 export interface BfdReport {
@@ -69,14 +78,16 @@ interface Live {
 export class BfdEngine {
   readonly #onState: (change: BfdStateChange) => void;
   readonly #inNetns: { readonly netns?: NetnsRef };
+  readonly #independent: boolean;
   readonly #byKey = new Map<string, Live>();
   readonly #byDiscriminator = new Map<number, Live>();
   /** For the first packet of a peer, which does not know our discriminator yet. */
   readonly #byPath = new Map<string, Live>();
   readonly #listeners = new Map<string, Socket>();
 
-  constructor(onState: (change: BfdStateChange) => void, options: { readonly netns?: NetnsRef } = {}) {
+  constructor(onState: (change: BfdStateChange) => void, options: BfdOptions = {}) {
     this.#onState = onState;
+    this.#independent = options.independent ?? false;
     this.#inNetns = options.netns === undefined ? {} : { netns: options.netns };
   }
 
@@ -95,6 +106,15 @@ export class BfdEngine {
         this.#step(live, { kind: 'timing', timing: peer.timing });
       }
     }
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** How each session stands, as its last change told. */
+  states(): BfdStateChange[] {
+    return [...this.#byKey.values()].map(changeOf);
   }
 
   reports(): BfdReport[] {
@@ -125,7 +145,7 @@ export class BfdEngine {
     while (discriminator === 0 || this.#byDiscriminator.has(discriminator)) {
       discriminator = Math.floor(Math.random() * 0xffffffff) + 1;
     }
-    const session = createBfdSession(discriminator, peer.timing, performance.now());
+    const session = createBfdSession(discriminator, peer.timing, performance.now(), this.#independent);
     const live: Live = { peer, session, socket, timer: undefined, packetsIn: 0, packetsOut: 0, timesDown: 0 };
     this.#byKey.set(peer.key, live);
     this.#byDiscriminator.set(discriminator, live);
@@ -203,11 +223,7 @@ export class BfdEngine {
       return;
     }
     if (effect.from === 'Up') live.timesDown++;
-    const { session, peer } = live;
-    const byAdministrator =
-      effect.to === 'AdminDown' ||
-      (effect.diagnostic === Diagnostic.neighborSignaledDown && session.remoteState === 'AdminDown');
-    this.#onState({ key: peer.key, state: effect.to, byAdministrator, reason: reasonOf(session) });
+    this.#onState(changeOf(live));
   }
 
   #send(live: Live, packet: BfdPacket): void {
@@ -218,6 +234,13 @@ export class BfdEngine {
       // Not connected yet: that takes a turn of the event loop. The next packet is on its way.
     }
   }
+}
+
+function changeOf({ peer, session }: Live): BfdStateChange {
+  const { state, diagnostic, remoteState, remoteIndependent } = session;
+  const byAdministrator =
+    state === 'AdminDown' || (diagnostic === Diagnostic.neighborSignaledDown && remoteState === 'AdminDown');
+  return { key: peer.key, state, byAdministrator, remoteIndependent, reason: reasonOf(session) };
 }
 
 const pathOf = ({

@@ -18,6 +18,8 @@ export interface BfdTiming {
 
 export interface BfdSession {
   readonly timing: BfdTiming;
+  /** What the C bit says of us: BFD goes on when the routing process dies (§4.1). */
+  readonly independent: boolean;
   readonly discriminator: number;
   readonly state: BfdState;
   readonly diagnostic: number;
@@ -28,6 +30,8 @@ export interface BfdSession {
   readonly remoteMinRxMs: Millis;
   readonly remoteMultiplier: number;
   readonly remoteDemand: boolean;
+  /** The peer's C bit. */
+  readonly remoteIndependent: boolean;
   /** A poll sequence is under way: P is set until F comes (§6.5). */
   readonly polling: boolean;
   /** What the peer has acknowledged; a slower pace takes effect only then (§6.8.3). */
@@ -56,8 +60,14 @@ export interface BfdStep {
 /** §6.8.3: no faster than one packet a second while the session is not up. */
 const slowMs = 1000;
 
-export const createBfdSession = (discriminator: number, timing: BfdTiming, now: Millis): BfdSession => ({
+export const createBfdSession = (
+  discriminator: number,
+  timing: BfdTiming,
+  now: Millis,
+  independent = false,
+): BfdSession => ({
   timing,
+  independent,
   discriminator,
   state: 'Down',
   diagnostic: Diagnostic.none,
@@ -69,6 +79,7 @@ export const createBfdSession = (discriminator: number, timing: BfdTiming, now: 
   remoteMinRxMs: 0.001,
   remoteMultiplier: 1,
   remoteDemand: false,
+  remoteIndependent: false,
   polling: false,
   agreedMinTxMs: slowMs,
   agreedMinRxMs: timing.minRxMs,
@@ -106,6 +117,7 @@ function onPacket(before: BfdSession, packet: BfdPacket, now: Millis, random: nu
     remoteMinRxMs: packet.requiredMinRxUs / 1000,
     remoteMultiplier: packet.multiplier,
     remoteDemand: packet.demand,
+    remoteIndependent: packet.controlPlaneIndependent,
   };
   if (packet.final && session.polling) {
     session = {
@@ -227,7 +239,7 @@ const packetOf = (session: BfdSession): BfdPacket => ({
   state: session.state,
   poll: session.polling,
   final: false,
-  controlPlaneIndependent: false,
+  controlPlaneIndependent: session.independent,
   authenticated: false,
   demand: false,
   multiplier: session.timing.multiplier,

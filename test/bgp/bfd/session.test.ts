@@ -107,6 +107,16 @@ describe('bfd session', () => {
     assert.equal(stepBfd(session, { kind: 'admin', down: false }, 3, 0).session.state, 'Down');
   });
 
+  it('says by the C bit whether it goes on without the routing process, and hears the same of the peer', () => {
+    for (const independent of [false, true]) {
+      const created = createBfdSession(1, fast, 0, independent);
+      const heard = { ...packet, state: 'Down' as const, controlPlaneIndependent: !independent };
+      const { session, effects } = stepBfd(created, { kind: 'packet', packet: heard }, 1, 0);
+      const sent = effects.flatMap((effect) => (effect.kind === 'send' ? [effect.packet.controlPlaneIndependent] : []));
+      assert.deepEqual([sent, session.remoteIndependent], [[independent], !independent]);
+    }
+  });
+
   it('sends once a second until it is up, then at the slower of what we want and the peer can', () => {
     assert.equal(
       gaps(createBfdSession(1, fast, 0), 5).every((gap) => gap >= 750 && gap <= 1000),
