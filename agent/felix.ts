@@ -85,7 +85,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   });
   const monitor: Monitor = new Monitor({
     watch: ['links', 'addresses', 'routes', 'nftables'],
-    ignoreRouteProtocols: [bgpRouteProtocol],
+    ignoreRoutes: { protocols: [bgpRouteProtocol] },
     onEvents: (events) => dataplane.onKernelEvents(events),
   });
   try {

@@ -71,8 +71,38 @@ export interface FibNextHop {
 }
 
 export type FibRoute =
-  | { readonly kind: 'unicast'; readonly prefix: Prefix; readonly nextHops: readonly FibNextHop[] }
+  | {
+      readonly kind: 'unicast';
+      readonly prefix: Prefix;
+      readonly nextHops: readonly FibNextHop[];
+      /** Metric; undefined: that of the settings. */
+      readonly priority?: number;
+    }
   | { readonly kind: 'blackhole'; readonly prefix: Prefix };
+
+/** One way on from here: by a gateway, or onto the link. */
+export interface Way {
+  readonly interfaceIndex: number;
+  /** Undefined: on the link. */
+  readonly gateway?: Address;
+}
+
+/** The longest route of others that holds an address. */
+export interface ForeignMatch {
+  /** Of its prefix. */
+  readonly length: number;
+  /** Its metric. */
+  readonly priority: number;
+  /** None: the route says that its addresses can not be reached. */
+  readonly ways: readonly Way[];
+}
+
+/** A route to a pod of this node, made by felix. */
+export interface WorkloadRoute {
+  readonly prefix: Prefix;
+  /** Its metric; 0: none given. */
+  readonly priority: number;
+}
 
 export interface FibFailure {
   readonly prefix: Prefix;
@@ -86,12 +116,17 @@ export interface Fib {
   dump(): Promise<readonly FibRoute[]>;
   /** Replaces and deletes in one batch; whatever the kernel refused comes back. */
   apply(replace: readonly FibRoute[], remove: readonly Prefix[]): Promise<readonly FibFailure[]>;
-  /** How the kernel would reach an address now, not counting our own routes unless `recursive`. */
-  resolve(address: Address): { readonly interfaceIndex: number; readonly gateway?: Address } | undefined;
-  /** Links, addresses or foreign routes changed: resolved next hops may differ. */
-  onChange(callback: () => void): void;
-  /** Routes of ours that somebody else removed: the kernel, with a link that went down, or an operator. */
+  nameOf?(interfaceIndex: number): string | undefined;
+  /** True when our route of this prefix stays out because somebody else's is there. */
+  isWaiting?(prefix: Prefix): boolean;
+  /** How the kernel would reach an address now if it had no route of ours. */
+  lookUp(address: Address): ForeignMatch | undefined;
+  /** Links, addresses or foreign routes changed: these addresses, looked up before, have another answer now. */
+  onChange(callback: (addresses: readonly Address[]) => void): void;
+  /** Routes of ours that somebody else removed or changed: the kernel, with a link that went down, or an operator. */
   onLost?(callback: (prefixes: readonly Prefix[]) => void): void;
+  /** The routes to this node's pods: now, and all of them again whenever some change. */
+  onWorkloads?(callback: (routes: readonly WorkloadRoute[]) => void): void;
   close(): void;
 }
 

@@ -1,14 +1,15 @@
-// The kernel's routing table: learned and blackhole routes go in, marked with our protocol number; next hops are resolved
-// by the routes of others.
+// The kernel's routing table: learned and blackhole routes go in, marked with our protocol number; the routes of others
+// are mirrored, to resolve next hops by them.
 //
 //     RIB ──replace, remove──► apply() ──batches of 512──► rtnetlink
-//     monitor (links, addresses, routes but ours) ──► NextHopTable ──► onChange, when a next hop is reached differently
+//     monitor (links, addresses, routes) ──► NextHopTable ──► onChange, when an address is reached differently
+//                                        └──► onLost, when somebody else removed or changed a route of ours
 //
 // The kernel removes routes by itself when a link goes down, and does not tell (IPv4). So after such an event, and now and
 // then, our routes are read back, and those that are missing are told to onLost.
 //
 // A route of somebody else with our prefix and metric, or a better one, is never replaced: ours waits and goes in when
-// that one is gone.
+// that one is gone. If somebody puts a route in the place of ours, it is theirs from then on.
 
 import { Monitor, type MonitorEvent } from '../linux/monitor.ts';
 import type { Link } from '../linux/netlink/link.ts';
@@ -17,13 +18,14 @@ import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import type { NetlinkRequest } from '../linux/netlink/socket.ts';
 import type { NetnsRef } from '../linux/netns.ts';
 import type { Address } from '../net/address.ts';
-import { familyOfPrefix, formatPrefix, type Prefix } from '../net/prefix.ts';
-import type { Fib, FibFailure, FibRoute } from './edges.ts';
-import { type ForeignRoute, NextHopTable, type ResolvedNextHop } from './next-hops.ts';
+import { familyOfPrefix, type Prefix } from '../net/prefix.ts';
+import type { Fib, FibFailure, FibRoute, ForeignMatch, Way, WorkloadRoute } from './edges.ts';
+import { type ForeignRoute, NextHopTable } from './next-hops.ts';
 import type { FibSettings } from './settings.ts';
+import { WorkloadTable } from './workload-table.ts';
 
 export interface FibOptions {
-  readonly settings: Pick<FibSettings, 'table' | 'protocol' | 'priority' | 'priority6'>;
+  readonly settings: Pick<FibSettings, 'table' | 'protocol' | 'priority' | 'priority6' | 'workloadProtocol'>;
   readonly netns?: NetnsRef;
   /** The interface that a link-local next hop is on: the address alone does not say. */
   readonly interfaceOf?: (address: Address) => number | undefined;
@@ -61,15 +63,22 @@ class KernelFib implements Fib {
   readonly #interfaceOf: (address: Address) => number | undefined;
   /** Interfaces that are up, and the link-local next hops that were asked for with their answers. */
   readonly #up = new Set<number>();
+  readonly #names = new Map<number, string>();
   readonly #linkLocal = new Map<Address, number | undefined>();
+  /** Interfaces that went down and may have been a way of a route with several: the kernel does not tell of its return. */
+  readonly #wentDown = new Set<number>();
   /** Prefixes of the routes that we have in the kernel. */
   readonly #own = new Set<PrefixKey>();
-  /** Routes of ours with another metric, from before the setting changed. */
-  readonly #formerPriority = new Map<PrefixKey, number>();
+  /** Their metrics, where they are not those of the settings. */
+  readonly #ownPriority = new Map<PrefixKey, number>();
+  /** Further routes of ours with the same prefix: from before a metric changed. They go when the wanted one is there. */
+  readonly #former = new Map<PrefixKey, readonly number[]>();
   /** Ours that wait for a foreign route of the same prefix, as good or better, to go. */
   readonly #waiting = new Map<PrefixKey, FibRoute>();
-  readonly #callbacks: (() => void)[] = [];
+  readonly #workloads: WorkloadTable;
+  readonly #callbacks: ((addresses: readonly Address[]) => void)[] = [];
   readonly #lostCallbacks: ((prefixes: readonly Prefix[]) => void)[] = [];
+  readonly #workloadCallbacks: ((routes: readonly WorkloadRoute[]) => void)[] = [];
   /** Written while our routes are being read back. */
   #written: Set<PrefixKey> | undefined;
   #verifyTimer: NodeJS.Timeout;
@@ -78,16 +87,17 @@ class KernelFib implements Fib {
 
   constructor({ settings, netns, interfaceOf = () => undefined }: FibOptions) {
     this.#settings = settings;
+    this.#workloads = new WorkloadTable(settings.workloadProtocol);
     this.#interfaceOf = interfaceOf;
     const inNetns = netns === undefined ? {} : { netns };
-    // Listening comes first, so that nothing is missed between reading the table and its first change.
+    this.#rtnetlink = new Rtnetlink(inNetns);
+    // Listening comes before reading, so that nothing is missed between reading the table and its first change.
     this.#monitor = new Monitor({
       ...inNetns,
       watch: ['links', 'addresses', 'routes'],
-      ignoreRouteProtocols: [settings.protocol],
+      ignoreRoutes: { protocols: [settings.protocol], portId: this.#rtnetlink.socket.portId },
       onEvents: (events) => this.#onEvents(events),
     });
-    this.#rtnetlink = new Rtnetlink(inNetns);
     this.#verifyTimer = this.#verifyIn(verifyAlwaysMs);
   }
 
@@ -102,34 +112,58 @@ class KernelFib implements Fib {
   async #readAll(): Promise<void> {
     const foreign: ForeignRoute[] = [];
     this.#up.clear();
-    for (const link of this.#rtnetlink.links()) if (link.up) this.#up.add(link.index);
-    for (const family of [4, 6] as const) {
-      const routes = await this.#rtnetlink.routesInSlices({ family, table: this.#settings.table });
-      for (const route of routes) if (route.protocol !== this.#settings.protocol) foreign.push(foreignRoute(route));
+    for (const link of this.#rtnetlink.links()) {
+      this.#names.set(link.index, link.name);
+      if (link.up) this.#up.add(link.index);
     }
-    const usable = foreign.filter(({ interfaceIndex }) => interfaceIndex === undefined || this.#up.has(interfaceIndex));
-    if (this.#nextHops.replaceAll(usable)) this.#announce();
+    this.#workloads.clear();
+    for (const family of [4, 6] as const) {
+      for (const route of await this.#rtnetlink.routesInSlices({ family, table: this.#settings.table })) {
+        if (route.protocol === this.#settings.protocol) continue;
+        const seen = foreignRoute(route);
+        const ways = seen.ways.filter(({ interfaceIndex }) => this.#up.has(interfaceIndex));
+        if (seen.ways.length > 0 && ways.length === 0) continue;
+        foreign.push({ ...seen, ways });
+        this.#workloads.set(route);
+      }
+    }
+    const changed = this.#nextHops.replaceAll(foreign);
+    if (changed.length > 0) this.#announce(changed);
+    this.#tellWorkloads();
     this.#retryWaiting();
   }
 
   async dump(): Promise<readonly FibRoute[]> {
     const { table, protocol } = this.#settings;
-    const found: FibRoute[] = [];
+    const found = new Map<PrefixKey, FibRoute>();
     for (const family of [4, 6] as const) {
       for (const route of await this.#rtnetlink.routesInSlices({ family, table, protocol })) {
         const key = keyOf(route.prefix);
         const priority = route.priority ?? 0;
-        if (priority === this.#priorityOf(route.prefix)) {
-          this.#own.add(key);
-          found.push(fibRoute(route));
-        } else {
-          this.#formerPriority.set(key, priority);
-          // Without next hops it is like no route that may be wanted, so it will be written anew.
-          found.push({ kind: 'unicast', prefix: route.prefix, nextHops: [] });
+        if (found.has(key)) {
+          this.#former.set(key, [...(this.#former.get(key) ?? []), priority]);
+          // Without next hops it is like no route that may be wanted, so all of them will be written anew.
+          found.set(key, { kind: 'unicast', prefix: route.prefix, nextHops: [] });
+          continue;
         }
+        this.#setOwn(key, route.prefix, priority);
+        found.set(key, this.#fibRoute(route, priority));
       }
     }
-    return found;
+    return [...found.values()];
+  }
+
+  #fibRoute(route: Route, priority: number): FibRoute {
+    const normal = priority === this.#normalPriority(route.prefix);
+    const { prefix } = route;
+    // Our blackholes have the normal metric: one with another is from before the setting changed.
+    if (route.type === 'blackhole')
+      return normal ? { kind: 'blackhole', prefix } : { kind: 'unicast', prefix, nextHops: [] };
+    const nextHops = route.nextHops.map(({ gateway, interfaceIndex }) => ({
+      gateway,
+      ...(interfaceIndex === undefined ? {} : { interfaceIndex }),
+    }));
+    return { kind: 'unicast', prefix, nextHops, ...(normal ? {} : { priority }) };
   }
 
   async apply(replace: readonly FibRoute[], remove: readonly Prefix[]): Promise<readonly FibFailure[]> {
@@ -145,8 +179,10 @@ class KernelFib implements Fib {
       for (const { index, error } of this.#rtnetlink.execute(slice.map(({ request }) => request))) {
         const write = slice[index];
         // Gone already: the kernel removes routes itself when their link goes down.
-        if (!write || (write.removes && error.code === 'ESRCH')) continue;
-        if (!write.removes) this.#own.delete(keyOf(write.prefix));
+        if (!write || (!write.route && error.code === 'ESRCH')) continue;
+        if (write.route) this.#forget(keyOf(write.prefix));
+        // Somebody was quicker, and the news of it is on its way.
+        if (write.route && error.code === 'EEXIST') this.#waiting.set(keyOf(write.prefix), write.route);
         failures.push({ prefix: write.prefix, error: error.code });
       }
     }
@@ -157,48 +193,69 @@ class KernelFib implements Fib {
     const key = keyOf(prefix);
     this.#waiting.delete(key);
     this.#written?.add(key);
-    if (this.#own.delete(key)) writes.push(this.#removal(prefix, this.#priorityOf(prefix)));
-    this.#planFormerRemoval(prefix, writes);
+    if (this.#own.has(key)) {
+      writes.push(this.#removal(prefix, this.#priorityOf(key, prefix)));
+      this.#forget(key);
+    }
+    this.#planFormerRemovals(prefix, writes);
   }
 
   #planReplacement(route: FibRoute, writes: Write[], failures: FibFailure[]): void {
     const { prefix } = route;
     const key = keyOf(prefix);
-    const priority = this.#priorityOf(prefix);
+    const priority = this.#wantedPriority(route);
+    const current = this.#own.has(key) ? this.#priorityOf(key, prefix) : undefined;
     const foreign = this.#nextHops.bestPriority(prefix);
-    if (foreign !== undefined && foreign <= priority && !this.#own.has(key)) {
+    if (foreign !== undefined && foreign <= priority && current !== priority) {
+      this.#planRemoval(prefix, writes);
       this.#waiting.set(key, route);
       // A better one, as that of a connected network, is no failure: ours would only stand behind it.
-      if (foreign === priority) failures.push({ prefix, error: 'EEXIST' });
+      if (this.#nextHops.has(prefix, priority)) failures.push({ prefix, error: 'EEXIST' });
       return;
     }
     this.#waiting.delete(key);
     this.#written?.add(key);
     // Create, unless it is ours already: the kernel's replace would not ask whose the other is.
-    const request = addRoute(this.#kernelRoute(route), this.#own.has(key) ? 'replace' : 'create');
-    writes.push({ prefix, request, removes: false });
-    this.#own.add(key);
-    this.#planFormerRemoval(prefix, writes);
+    const request = addRoute(this.#kernelRoute(route, priority), current === priority ? 'replace' : 'create');
+    writes.push({ prefix, request, route });
+    if (current !== undefined && current !== priority) {
+      this.#former.set(key, [...(this.#former.get(key) ?? []), current]);
+    }
+    this.#setOwn(key, prefix, priority);
+    this.#planFormerRemovals(prefix, writes);
   }
 
-  /** After the new one is there, so that nothing is lost in between. */
-  #planFormerRemoval(prefix: Prefix, writes: Write[]): void {
-    const former = this.#formerPriority.get(keyOf(prefix));
-    if (former === undefined) return;
-    this.#formerPriority.delete(keyOf(prefix));
-    writes.push(this.#removal(prefix, former));
+  /** After the wanted one is there, so that nothing is lost in between. */
+  #planFormerRemovals(prefix: Prefix, writes: Write[]): void {
+    const key = keyOf(prefix);
+    const former = this.#former.get(key);
+    if (!former) return;
+    this.#former.delete(key);
+    const wanted = this.#own.has(key) ? this.#priorityOf(key, prefix) : undefined;
+    for (const priority of former) if (priority !== wanted) writes.push(this.#removal(prefix, priority));
   }
 
   #removal(prefix: Prefix, priority: number): Write {
     const { table, protocol } = this.#settings;
-    return { prefix, request: deleteRoute({ prefix, table, protocol, priority }), removes: true };
+    return { prefix, request: deleteRoute({ prefix, table, protocol, priority }), route: undefined };
   }
 
-  resolve(address: Address): ResolvedNextHop | undefined {
-    if (!isLinkLocal(address)) return this.#nextHops.resolve(address);
+  #setOwn(key: PrefixKey, prefix: Prefix, priority: number): void {
+    this.#own.add(key);
+    if (priority === this.#normalPriority(prefix)) this.#ownPriority.delete(key);
+    else this.#ownPriority.set(key, priority);
+  }
+
+  #forget(key: PrefixKey): void {
+    this.#own.delete(key);
+    this.#ownPriority.delete(key);
+  }
+
+  lookUp(address: Address): ForeignMatch | undefined {
+    if (!isLinkLocal(address)) return this.#nextHops.lookUp(address);
     const interfaceIndex = this.#linkOf(address);
     this.#linkLocal.set(address, interfaceIndex);
-    return interfaceIndex === undefined ? undefined : { interfaceIndex };
+    return { length: 128, priority: 0, ways: interfaceIndex === undefined ? [] : [{ interfaceIndex }] };
   }
 
   #linkOf(address: Address): number | undefined {
@@ -206,12 +263,25 @@ class KernelFib implements Fib {
     return index !== undefined && this.#up.has(index) ? index : undefined;
   }
 
-  onChange(callback: () => void): void {
+  nameOf(interfaceIndex: number): string | undefined {
+    return this.#names.get(interfaceIndex);
+  }
+
+  isWaiting(prefix: Prefix): boolean {
+    return this.#waiting.has(keyOf(prefix));
+  }
+
+  onChange(callback: (addresses: readonly Address[]) => void): void {
     this.#callbacks.push(callback);
   }
 
   onLost(callback: (prefixes: readonly Prefix[]) => void): void {
     this.#lostCallbacks.push(callback);
+  }
+
+  onWorkloads(callback: (routes: readonly WorkloadRoute[]) => void): void {
+    this.#workloadCallbacks.push(callback);
+    callback(this.#workloads.routes);
   }
 
   close(): void {
@@ -222,14 +292,22 @@ class KernelFib implements Fib {
     this.#rtnetlink.close();
   }
 
-  #priorityOf(prefix: Prefix): number {
+  #normalPriority(prefix: Prefix): number {
     const { priority, priority6 = priority } = this.#settings;
     return familyOfPrefix(prefix) === 4 ? priority : priority6;
   }
 
-  #kernelRoute(route: FibRoute): Route {
+  #wantedPriority(route: FibRoute): number {
+    return (route.kind === 'unicast' ? route.priority : undefined) ?? this.#normalPriority(route.prefix);
+  }
+
+  /** Of a route that is in the kernel. */
+  #priorityOf(key: PrefixKey, prefix: Prefix): number {
+    return this.#ownPriority.get(key) ?? this.#normalPriority(prefix);
+  }
+
+  #kernelRoute(route: FibRoute, priority: number): Route {
     const { table, protocol } = this.#settings;
-    const priority = this.#priorityOf(route.prefix);
     if (route.kind === 'blackhole') {
       return { prefix: route.prefix, type: 'blackhole', table, protocol, priority, nextHops: [] };
     }
@@ -246,18 +324,14 @@ class KernelFib implements Fib {
 
   #onEvents(events: readonly MonitorEvent[]): void {
     if (this.#closed) return;
-    let changed = false;
-    let freed = false;
-    for (const event of events) {
-      if (event.kind === 'resync') {
-        void this.resync();
-        continue;
-      }
-      changed = this.#onEvent(event) || changed;
-      freed ||= event.kind !== 'route';
-    }
-    if (freed) this.#retryWaiting();
-    if (changed) this.#announce();
+    const changed = new Set<Address>();
+    const lost: Prefix[] = [];
+    for (const event of events) for (const address of this.#onEvent(event, lost)) changed.add(address);
+    // What goes without a word may have stood in the way of any of ours.
+    if (events.some(mayRemoveRoutes)) this.#retryWaiting();
+    if (lost.length > 0) this.#tellLost(lost);
+    if (changed.size > 0) this.#announce([...changed]);
+    this.#tellWorkloads();
     if (events.some(mayRemoveRoutes)) {
       clearTimeout(this.#verifyTimer);
       this.#verifyTimer = this.#verifyIn(verifySoonMs);
@@ -285,7 +359,8 @@ class KernelFib implements Fib {
     try {
       for (const family of [4, 6] as const) {
         for (const route of await this.#rtnetlink.routesInSlices({ family, table, protocol })) {
-          missing.delete(keyOf(route.prefix));
+          const key = keyOf(route.prefix);
+          if (this.#priorityOf(key, route.prefix) === (route.priority ?? 0)) missing.delete(key);
         }
       }
     } catch {
@@ -296,51 +371,110 @@ class KernelFib implements Fib {
     }
     const lost = [...missing].filter((key) => !written.has(key));
     if (lost.length === 0 || this.#closed) return;
-    for (const key of lost) this.#own.delete(key);
-    for (const callback of this.#lostCallbacks) callback(lost.map(prefixOfKey));
+    for (const key of lost) this.#forget(key);
+    this.#tellLost(lost.map(prefixOfKey));
   }
 
-  #onEvent(event: MonitorEvent): boolean {
+  /** Returns the addresses that are reached differently now, and notes which of our routes are to be written again. */
+  #onEvent(event: MonitorEvent, lost: Prefix[]): readonly Address[] {
     switch (event.kind) {
       case 'link':
         return this.#onLink(event.link);
       case 'link-removed':
-        return this.#onLink({ ...event.link, up: false });
+        return this.#onLinkRemoved(event.link);
       case 'address-removed':
         return this.#nextHops.removeSource(event.address.address);
       case 'route':
-        return this.#concerns(event.route) && this.#nextHops.add(foreignRoute(event.route));
       case 'route-removed':
-        return this.#concerns(event.route) && this.#nextHops.remove(foreignRoute(event.route));
+        if (event.route.table !== this.#settings.table) return [];
+        if (event.route.protocol === this.#settings.protocol) {
+          this.#onOwnRoute(event.route, event.kind === 'route-removed', lost);
+          return [];
+        }
+        return this.#onForeignRoute(event.route, event, lost);
+      case 'resync':
+        void this.resync();
+        return [];
       case 'address':
       case 'nftables':
       case 'trace':
-      case 'resync':
-        return false;
+        return [];
     }
   }
 
-  #onLink(link: Link): boolean {
-    // The kernel tells about the routes that come with a link that goes up, not about those that go with it.
-    if (link.up) this.#up.add(link.index);
-    else this.#up.delete(link.index);
-    const changed = [...this.#linkLocal].some(([address, before]) => this.#linkOf(address) !== before);
-    return (link.up ? false : this.#nextHops.removeInterface(link.index)) || changed;
+  /** Somebody else removed or changed a route with our mark. */
+  #onOwnRoute(route: Route, removed: boolean, lost: Prefix[]): void {
+    const { prefix } = route;
+    const key = keyOf(prefix);
+    if (!this.#own.has(key) || this.#priorityOf(key, prefix) !== (route.priority ?? 0)) return;
+    // Of an IPv6 route with several next hops this may be one of them; then the others are still there to be replaced.
+    if (removed && (familyOfPrefix(prefix) === 4 || this.#nextHops.has(prefix, route.priority ?? 0))) this.#forget(key);
+    lost.push(prefix);
   }
 
-  #concerns(route: Route): boolean {
-    return route.table === this.#settings.table && route.protocol !== this.#settings.protocol;
+  #onForeignRoute(route: Route, event: MonitorEvent, lost: Prefix[]): readonly Address[] {
+    const { prefix } = route;
+    const key = keyOf(prefix);
+    if (event.kind === 'route') {
+      this.#workloads.set(route);
+      const isOurs = this.#own.has(key) && this.#priorityOf(key, prefix) === (route.priority ?? 0);
+      if (event.replaced && isOurs) {
+        // Theirs now; ours waits.
+        this.#forget(key);
+        lost.push(prefix);
+      }
+      return this.#nextHops.add(foreignRoute(route));
+    }
+    this.#workloads.remove(route);
+    const changed = this.#nextHops.remove(foreignRoute(route));
+    if (this.#isFree(this.#waiting.get(key))) lost.push(prefix);
+    return changed;
+  }
+
+  #onLinkRemoved(link: Link): readonly Address[] {
+    const changed = this.#onLink({ ...link, up: false });
+    this.#names.delete(link.index);
+    this.#wentDown.delete(link.index);
+    return changed;
+  }
+
+  #onLink(link: Link): readonly Address[] {
+    // The kernel tells about the routes that come with a link that goes up, not about those that go with it.
+    const changed: Address[] = [];
+    this.#names.set(link.index, link.name);
+    if (link.up) {
+      this.#up.add(link.index);
+      if (this.#wentDown.delete(link.index)) void this.resync();
+    } else {
+      this.#up.delete(link.index);
+      changed.push(...this.#nextHops.removeInterface(link.index));
+      if (changed.length > 0) this.#wentDown.add(link.index);
+      this.#workloads.removeInterface(link.index);
+    }
+    for (const [address, before] of this.#linkLocal) if (this.#linkOf(address) !== before) changed.push(address);
+    return changed;
+  }
+
+  #tellWorkloads(): void {
+    const routes = this.#workloads.takeChanged();
+    if (routes) for (const callback of this.#workloadCallbacks) callback(routes);
+  }
+
+  #isFree(route: FibRoute | undefined): boolean {
+    return route !== undefined && (this.#nextHops.bestPriority(route.prefix) ?? Infinity) > this.#wantedPriority(route);
   }
 
   #retryWaiting(): void {
-    const free = [...this.#waiting.values()].filter(
-      ({ prefix }) => (this.#nextHops.bestPriority(prefix) ?? Infinity) > this.#priorityOf(prefix),
-    );
-    if (free.length > 0) void this.apply(free, []);
+    const free = [...this.#waiting.values()].filter((route) => this.#isFree(route));
+    if (free.length > 0) this.#tellLost(free.map(({ prefix }) => prefix));
   }
 
-  #announce(): void {
-    for (const callback of this.#callbacks) callback();
+  #tellLost(prefixes: readonly Prefix[]): void {
+    for (const callback of this.#lostCallbacks) callback(prefixes);
+  }
+
+  #announce(addresses: readonly Address[]): void {
+    for (const callback of this.#callbacks) callback(addresses);
   }
 }
 
@@ -349,7 +483,8 @@ const sliceSize = 2048;
 interface Write {
   readonly prefix: Prefix;
   readonly request: NetlinkRequest;
-  readonly removes: boolean;
+  /** What is written; undefined: a removal. */
+  readonly route: FibRoute | undefined;
 }
 
 /** fe80::/10. */
@@ -362,28 +497,9 @@ const mayRemoveRoutes = (event: MonitorEvent): boolean =>
   event.kind === 'resync';
 
 function foreignRoute(route: Route): ForeignRoute {
-  const [hop] = route.nextHops;
-  return {
-    prefix: route.prefix,
-    priority: route.priority ?? 0,
-    forwards: route.type === 'unicast',
-    interfaceIndex: hop?.interfaceIndex,
-    gateway: hop?.gateway,
-    source: route.source,
-  };
+  const ways = route.type === undefined || route.type === 'unicast' ? route.nextHops.flatMap(wayOf) : [];
+  return { prefix: route.prefix, priority: route.priority ?? 0, ways, source: route.source };
 }
 
-function fibRoute(route: Route): FibRoute {
-  if (route.type === 'blackhole') return { kind: 'blackhole', prefix: route.prefix };
-  const nextHops = route.nextHops.map(({ gateway, interfaceIndex }) => ({
-    gateway,
-    ...(interfaceIndex === undefined ? {} : { interfaceIndex }),
-  }));
-  return { kind: 'unicast', prefix: route.prefix, nextHops };
-}
-
-/** For logs: "10.0.0.0/26 via 2 next hops". */
-export const describeFibRoute = (route: FibRoute): string =>
-  route.kind === 'blackhole'
-    ? `blackhole ${formatPrefix(route.prefix)}`
-    : `${formatPrefix(route.prefix)} by ${route.nextHops.length} next hops`;
+const wayOf = ({ interfaceIndex, gateway }: RouteNextHop): Way[] =>
+  interfaceIndex === undefined ? [] : [{ interfaceIndex, ...(gateway === undefined ? {} : { gateway }) }];

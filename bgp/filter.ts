@@ -11,8 +11,8 @@ import { type Prefix, prefixCovers, prefixesEqual } from '../net/prefix.ts';
 import type { FilterRoute, FilterVerdict, RouteFilter } from './rib/policy.ts';
 import type { Community, FilterRule, FilterSettings } from './settings.ts';
 
-/** What Calico takes a route's priority for when nothing has set it. */
-const normalPriority = 1024;
+/** What Calico takes a route's priority for when nothing has set it, unless BGPConfiguration says so. */
+const defaultPriority = 1024;
 
 type Matcher = (route: FilterRoute) => boolean;
 
@@ -41,7 +41,7 @@ export function prepending(filter: RouteFilter, asn: number): RouteFilter {
 
 function compile(settings: FilterSettings): RouteFilter {
   const fallback: FilterVerdict = { accept: settings.otherwise === 'accept', origin: undefined, operations: [] };
-  const rules = settings.rules.map(compileRule);
+  const rules = settings.rules.map((rule) => compileRule(rule, settings.normalPriority));
   const byPrefix = new PrefixMap<number[]>();
   const others: number[] = [];
   for (const [index, { match }] of settings.rules.entries()) {
@@ -74,8 +74,10 @@ function candidates(byPrefix: PrefixMap<number[]>, others: readonly number[], pr
   return [...covering.flatMap(({ value }) => value), ...others].sort((a, b) => a - b);
 }
 
-function compileRule(rule: FilterRule): CompiledRule {
-  const matchers = matchersOf(rule);
+type NormalPriority = FilterSettings['normalPriority'];
+
+function compileRule(rule: FilterRule, normalPriority: NormalPriority): CompiledRule {
+  const matchers = matchersOf(rule, normalPriority);
   return {
     matches: (route) => matchers.every((matches) => matches(route)),
     verdict: { accept: rule.action === 'accept', origin: rule.origin, operations: rule.operations },
@@ -83,7 +85,7 @@ function compileRule(rule: FilterRule): CompiledRule {
 }
 
 /** One entry per field that a rule may have; those that are not given are left out. */
-function matchersOf(rule: FilterRule): Matcher[] {
+function matchersOf(rule: FilterRule, normalPriority: NormalPriority): Matcher[] {
   const { family, match, source, communities, asPathPrefix, priority } = rule;
   const pattern = rule.interface === undefined ? undefined : interfacePattern(rule.interface);
   const given: (Matcher | undefined)[] = [
@@ -93,7 +95,9 @@ function matchersOf(rule: FilterRule): Matcher[] {
     pattern && ((route) => route.interface !== undefined && pattern.test(route.interface)),
     communities && ((route) => communities.every((community) => hasCommunity(route, community))),
     asPathPrefix && ((route) => asPathPrefix.every((asn, i) => route.asPath[i] === asn)),
-    priority === undefined ? undefined : (route) => (route.priority ?? normalPriority) === priority,
+    priority === undefined
+      ? undefined
+      : (route) => (route.priority ?? normalPriority?.[route.family] ?? defaultPriority) === priority,
   ];
   return given.filter((matcher) => matcher !== undefined);
 }

@@ -1,42 +1,35 @@
-// A mirror of the kernel routes that are not ours, to answer how a BGP next hop is reached. Pure: routes and events go in,
-// the addresses whose answer has changed come out.
+// A mirror of the kernel routes that are not ours, to answer how an address is reached without us. Pure: routes and
+// events go in, the addresses whose answer has changed come out.
 //
 // Every address that was asked for is remembered with its answer. A change of a route asks again for those inside its
 // prefix only, so a pod's /32 that comes and goes costs nothing, however many next hops there are.
 
-import { type Address, formatAddress } from '../net/address.ts';
+import type { Address } from '../net/address.ts';
 import { PrefixMap } from '../net/lpm.ts';
 import { hostPrefix, type Prefix } from '../net/prefix.ts';
+import type { ForeignMatch, Way } from './edges.ts';
 
-/** One way of a foreign route: what next-hop resolution needs of it. */
+/** A foreign route: what next-hop resolution needs of it. */
 export interface ForeignRoute {
   readonly prefix: Prefix;
   /** Metric; the lowest wins among routes of one prefix. */
   readonly priority: number;
-  /** False for blackhole, unreachable and prohibit: addresses inside are not reachable. */
-  readonly forwards: boolean;
-  readonly interfaceIndex: number | undefined;
-  readonly gateway: Address | undefined;
+  /** None for blackhole, unreachable and prohibit: addresses inside are not reachable. */
+  readonly ways: readonly Way[];
   readonly source: Address | undefined;
-}
-
-export interface ResolvedNextHop {
-  readonly interfaceIndex: number;
-  /** Undefined: on the link. */
-  readonly gateway?: Address;
 }
 
 export class NextHopTable {
   readonly #routes = new PrefixMap<readonly ForeignRoute[]>();
-  readonly #asked = new PrefixMap<ResolvedNextHop | undefined>();
-  /** Routes by interface: most links that come and go have none. */
+  readonly #asked = new PrefixMap<ForeignMatch | undefined>();
+  /** Ways by interface: most links that come and go have none. */
   readonly #perInterface = new Map<number, number>();
 
-  /** How the kernel reaches the address by foreign routes; undefined: not at all. */
-  resolve(address: Address): ResolvedNextHop | undefined {
+  /** The longest foreign route that holds the address; undefined: none does. */
+  lookUp(address: Address): ForeignMatch | undefined {
     const known = hostPrefix(address);
     if (this.#asked.has(known)) return this.#asked.get(known);
-    const answer = this.#lookUp(address);
+    const answer = this.#match(address);
     this.#asked.set(known, answer);
     return answer;
   }
@@ -46,32 +39,41 @@ export class NextHopTable {
     return this.#routes.get(prefix)?.[0]?.priority;
   }
 
-  /** Adds a route, or replaces that of the same prefix and metric. True when some answer changed. */
-  add(route: ForeignRoute): boolean {
+  /** Whether there is a foreign route of exactly this prefix and metric. */
+  has(prefix: Prefix, priority: number): boolean {
+    return this.#routes.get(prefix)?.some((route) => route.priority === priority) ?? false;
+  }
+
+  /** Adds a route, or replaces that of the same prefix and metric. Returns the addresses that have another answer now. */
+  add(route: ForeignRoute): Address[] {
     const others = this.#others(route);
     const at = others.findIndex((other) => other.priority > route.priority);
     this.#set(route.prefix, at < 0 ? [...others, route] : [...others.slice(0, at), route, ...others.slice(at)]);
-    return this.#askAgain(route.prefix);
+    return this.#askAgain([route.prefix]);
   }
 
-  remove(route: Pick<ForeignRoute, 'prefix' | 'priority'>): boolean {
+  remove(route: Pick<ForeignRoute, 'prefix' | 'priority'>): Address[] {
     this.#set(route.prefix, this.#others(route));
-    return this.#askAgain(route.prefix);
+    return this.#askAgain([route.prefix]);
   }
 
-  /** The kernel drops the routes of a link that goes down without telling (IPv4). */
-  removeInterface(interfaceIndex: number): boolean {
-    if (!this.#perInterface.has(interfaceIndex)) return false;
-    return this.#removeWhere((route) => route.interfaceIndex === interfaceIndex);
+  /** The kernel stops to use the ways by a link that goes down without telling (IPv4). */
+  removeInterface(interfaceIndex: number): Address[] {
+    if (!this.#perInterface.has(interfaceIndex)) return [];
+    return this.#change((route) => {
+      const ways = route.ways.filter((way) => way.interfaceIndex !== interfaceIndex);
+      if (ways.length === route.ways.length) return route;
+      return ways.length === 0 ? undefined : { ...route, ways };
+    });
   }
 
-  /** It does the same to routes that prefer a source address that is gone. */
-  removeSource(address: Address): boolean {
-    return this.#removeWhere((route) => route.source === address);
+  /** It forgets routes that prefer a source address that is gone. */
+  removeSource(address: Address): Address[] {
+    return this.#change((route) => (route.source === address ? undefined : route));
   }
 
   /** Takes a whole new picture. */
-  replaceAll(routes: Iterable<ForeignRoute>): boolean {
+  replaceAll(routes: Iterable<ForeignRoute>): Address[] {
     this.#routes.clear();
     this.#perInterface.clear();
     for (const route of routes) {
@@ -81,25 +83,21 @@ export class NextHopTable {
         [...others, route].sort((a, b) => a.priority - b.priority),
       );
     }
-    let changed = false;
-    for (const { prefix } of [...this.#asked]) changed = this.#refresh(prefix.address) || changed;
-    return changed;
+    return [...this.#asked].flatMap(({ prefix }) => this.#refresh(prefix.address));
   }
 
-  /** Answers nobody needs any more are forgotten, so that the table does not grow with history. */
-  retain(addresses: ReadonlySet<Address>): void {
-    for (const { prefix } of [...this.#asked]) if (!addresses.has(prefix.address)) this.#asked.delete(prefix);
-  }
-
-  #removeWhere(goes: (route: ForeignRoute) => boolean): boolean {
+  #change(to: (route: ForeignRoute) => ForeignRoute | undefined): Address[] {
     const touched: Prefix[] = [];
     for (const { prefix, value } of [...this.#routes]) {
-      const kept = value.filter((route) => !goes(route));
-      if (kept.length === value.length) continue;
-      this.#set(prefix, kept);
+      const next = value.map(to);
+      if (next.every((route, i) => route === value[i])) continue;
+      this.#set(
+        prefix,
+        next.filter((route) => route !== undefined),
+      );
       touched.push(prefix);
     }
-    return touched.reduce((changed, prefix) => this.#askAgain(prefix) || changed, false);
+    return this.#askAgain(touched);
   }
 
   #others(route: Pick<ForeignRoute, 'prefix' | 'priority'>): readonly ForeignRoute[] {
@@ -107,45 +105,46 @@ export class NextHopTable {
   }
 
   #set(prefix: Prefix, routes: readonly ForeignRoute[]): void {
-    for (const { interfaceIndex } of this.#routes.get(prefix) ?? []) this.#count(interfaceIndex, -1);
-    for (const { interfaceIndex } of routes) this.#count(interfaceIndex, 1);
+    for (const route of this.#routes.get(prefix) ?? []) this.#count(route, -1);
+    for (const route of routes) this.#count(route, 1);
     if (routes.length === 0) this.#routes.delete(prefix);
     else this.#routes.set(prefix, routes);
   }
 
-  #count(interfaceIndex: number | undefined, change: number): void {
-    if (interfaceIndex === undefined) return;
-    const count = (this.#perInterface.get(interfaceIndex) ?? 0) + change;
-    if (count > 0) this.#perInterface.set(interfaceIndex, count);
-    else this.#perInterface.delete(interfaceIndex);
+  #count({ ways }: ForeignRoute, change: number): void {
+    for (const { interfaceIndex } of ways) {
+      const count = (this.#perInterface.get(interfaceIndex) ?? 0) + change;
+      if (count > 0) this.#perInterface.set(interfaceIndex, count);
+      else this.#perInterface.delete(interfaceIndex);
+    }
   }
 
-  #askAgain(prefix: Prefix): boolean {
-    let changed = false;
-    for (const asked of [...this.#asked.covered(prefix)]) changed = this.#refresh(asked.prefix.address) || changed;
-    return changed;
+  #askAgain(prefixes: readonly Prefix[]): Address[] {
+    return prefixes.flatMap((prefix) =>
+      [...this.#asked.covered(prefix)].flatMap((asked) => this.#refresh(asked.prefix.address)),
+    );
   }
 
-  #refresh(address: Address): boolean {
+  #refresh(address: Address): Address[] {
     const before = this.#asked.get(hostPrefix(address));
-    const answer = this.#lookUp(address);
+    const answer = this.#match(address);
     this.#asked.set(hostPrefix(address), answer);
-    return answer?.interfaceIndex !== before?.interfaceIndex || answer?.gateway !== before?.gateway;
+    return isSameMatch(before, answer) ? [] : [address];
   }
 
-  #lookUp(address: Address): ResolvedNextHop | undefined {
-    const route = this.#routes.match(address)?.value[0];
-    if (!route?.forwards || route.interfaceIndex === undefined) return undefined;
-    const { interfaceIndex, gateway } = route;
-    return gateway === undefined ? { interfaceIndex } : { interfaceIndex, gateway };
+  #match(address: Address): ForeignMatch | undefined {
+    const found = this.#routes.match(address);
+    const [route] = found?.value ?? [];
+    if (!found || !route) return undefined;
+    return { length: found.prefix.length, priority: route.priority, ways: route.ways };
   }
+}
 
-  /** For logs and tests: "10.0.0.2 → dev 3 via 10.0.0.1". */
-  describe(): string[] {
-    return [...this.#asked].map(({ prefix, value }) => {
-      const way = value ? `dev ${value.interfaceIndex}` : 'unreachable';
-      const via = value?.gateway === undefined ? '' : ` via ${formatAddress(value.gateway)}`;
-      return `${formatAddress(prefix.address)} → ${way}${via}`;
-    });
-  }
+function isSameMatch(a: ForeignMatch | undefined, b: ForeignMatch | undefined): boolean {
+  if (!a || !b) return a === b;
+  if (a.length !== b.length || a.priority !== b.priority || a.ways.length !== b.ways.length) return false;
+  return a.ways.every((way, i) => {
+    const other = b.ways[i];
+    return way.interfaceIndex === other?.interfaceIndex && way.gateway === other.gateway;
+  });
 }

@@ -19,8 +19,11 @@ export interface SpeakerSettings {
   readonly dynamicPeers: readonly DynamicPeerSettings[];
   /** Prefixes that this node originates. */
   readonly originate: readonly OriginatedRoute[];
+  /** Undefined: blocks alone. */
+  readonly workloads?: WorkloadSettings;
   /** Whether and how best routes go into the kernel. */
   readonly fib: FibSettings | undefined;
+  readonly staticRoutes?: readonly StaticRoute[];
   /** Paths used at once, per prefix, for the FIB. 1: no multipath. */
   readonly maxPaths: number;
   /** Undefined: `defaultBestPath`. */
@@ -75,6 +78,24 @@ export interface FibSettings {
   readonly except?: readonly Prefix[];
   /** Best routes outside these prefixes stay out of the kernel; empty: all go in. */
   readonly only: readonly Prefix[];
+  /** rtm_protocol of the routes to this node's pods. */
+  readonly workloadProtocol?: number;
+}
+
+/** A route of ours that no peer announced: to a peer behind a gateway. */
+export interface StaticRoute {
+  /** Where it came from, for explanations: "BGPPeer/rack-a reachableBy". */
+  readonly origin: string;
+  readonly prefix: Prefix;
+  readonly gateway: Address;
+}
+
+/** Which routes to this node's pods are announced beside the blocks that they are in. */
+export interface WorkloadSettings {
+  /** Only inside these: the pools. */
+  readonly inside: readonly Prefix[];
+  /** What the community settings add, by prefix. */
+  readonly communities: readonly { readonly prefix: Prefix; readonly communities: readonly Community[] }[];
 }
 
 export interface OriginatedRoute {
@@ -82,6 +103,8 @@ export interface OriginatedRoute {
   /** Also a blackhole in the FIB, so that an address of the block without a pod is not sent away again. */
   readonly blackhole: boolean;
   readonly communities: readonly Community[];
+  /** Metric in the kernel; undefined: the normal one. */
+  readonly priority?: number;
 }
 
 export type Community =
@@ -167,6 +190,8 @@ export interface MaxPrefixes {
 export interface FilterSettings {
   readonly rules: readonly FilterRule[];
   readonly otherwise: 'accept' | 'reject';
+  /** What a route's priority is that nothing has set, by family; undefined: 1024. */
+  readonly normalPriority?: Readonly<Record<AddressFamily, number>>;
 }
 
 export interface FilterRule {

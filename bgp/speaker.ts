@@ -21,6 +21,7 @@ import type {
   MonitoredSpeaker,
   RouteMonitor,
   Transport,
+  WorkloadRoute,
 } from './edges.ts';
 import { Rib } from './rib/rib.ts';
 import {
@@ -36,6 +37,7 @@ import type { PeerHost } from './speaker/peer-host.ts';
 import * as report from './speaker/report.ts';
 import { RestartWatch } from './speaker/restart-watch.ts';
 import { prefixForAddress, whyReport } from './speaker/why.ts';
+import { announcedWorkloads } from './speaker/workload-routes.ts';
 import type { PeerReport, RoutesReport, StatusReport, WhyReport } from './status.ts';
 import { encodeMessage } from './wire/codec.ts';
 import { CeaseSubcode, ErrorCode, notification } from './wire/notification.ts';
@@ -75,6 +77,8 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   readonly #listenErrors = new Map<string, string>();
   #fib: FibSync | undefined;
   #fibKey = '';
+  #workloadRoutes: readonly WorkloadRoute[] = [];
+  #originateKey = '';
   #restart: RestartWatch | undefined;
   #draining = false;
   #flushWanted = false;
@@ -196,7 +200,8 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#options.failureDetector?.configure(bfdPeers(settings));
     this.monitor?.configure(settings.bmp ?? [], this);
     this.rib.setBestPath(settings.bestPath ?? defaultBestPath);
-    this.rib.originate(settings.originate);
+    this.#fib?.setStatics(settings.staticRoutes ?? []);
+    this.#originate();
     this.wantFlush();
   }
 
@@ -220,6 +225,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#fib?.close();
     this.#fib = undefined;
     this.#fibKey = '';
+    this.#originateKey = '';
     this.#rib = new Rib(
       { routerId: settings.routerId, clusterId: settings.clusterId ?? settings.routerId },
       settings.asn,
@@ -232,7 +238,17 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
       peer.releaseEndOfRib();
     }
     this.#rib?.flush();
-    void this.#fib?.sweep();
+    this.#sweepWhenHeard();
+  }
+
+  /**
+   * What a predecessor left in the kernel goes. A peer that never promised End-of-RIB, or restarts itself, is not waited for
+   * with ours, but may still be sending the routes that are there.
+   */
+  #sweepWhenHeard(): void {
+    const isHeard = [...this.#peers.values()].every((peer) => !peer.negotiated || peer.isComplete);
+    if (isHeard) this.#defer(() => void this.#fib?.sweep());
+    else this.clock.after(sweepGraceMs, () => void this.#fib?.sweep());
   }
 
   #configureFib(settings: SpeakerSettings): void {
@@ -245,22 +261,44 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     if (!settings.fib || !openFib) return;
     const { fib, maxPaths } = settings;
     openFib(fib).then(
-      (opened) => this.#startFib(key, new FibSync(opened, this.rib, fib, maxPaths, this.log)),
+      (opened) => this.#startFib(key, opened, fib, maxPaths),
       (error: unknown) => this.log.error({ error: String(error) }, 'the kernel routing table can not be used'),
     );
   }
 
-  #startFib(key: string, sync: FibSync): void {
+  #startFib(key: string, fib: Fib, settings: FibSettings, maxPaths: number): void {
     if (this.#closed || key !== this.#fibKey) {
-      sync.close();
+      fib.close();
       return;
     }
+    const { rib, clock, log } = this;
+    const sync = new FibSync({ fib, rib, settings, maxPaths, clock, log });
     this.#fib = sync;
     sync.onWork = () => this.wantFlush();
+    sync.setStatics(this.settings.staticRoutes ?? []);
+    fib.onWorkloads?.((routes) => this.#onWorkloads(routes));
     void sync.start().then(() => {
       this.wantFlush();
-      if (!this.restarting) this.#defer(() => void sync.sweep());
+      if (!this.restarting) this.#sweepWhenHeard();
     });
+  }
+
+  #onWorkloads(routes: readonly WorkloadRoute[]): void {
+    if (this.#closed) return;
+    this.#workloadRoutes = routes;
+    this.#originate();
+  }
+
+  /** Blocks, and the pods' routes that are not covered by them. */
+  #originate(): void {
+    const { originate, workloads, fib } = this.settings;
+    const more = workloads ? announcedWorkloads(this.#workloadRoutes, originate, workloads, fib) : [];
+    const all = [...originate, ...more];
+    const key = JSON.stringify(all, plainJson);
+    if (key === this.#originateKey) return;
+    this.#originateKey = key;
+    this.rib.originate(all);
+    this.wantFlush();
   }
 
   #configurePeers(settings: SpeakerSettings, before: SpeakerSettings | undefined): void {
@@ -311,12 +349,19 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   }
 
   /** RFC 5882 §4.3: a peer that BFD has lost is down now, not when its hold time ends. */
-  #onBfdState({ key, state, byAdministrator, reason }: BfdStateChange): void {
+  #onBfdState({ key, state, byAdministrator, remoteIndependent, reason }: BfdStateChange): void {
     const peer = this.#peers.get(key);
     if (!peer) return;
+    const wasUp = peer.bfd?.state === 'Up';
     peer.bfd = { state, reason };
     peer.log.info({ state, reason }, 'BFD');
-    if (state !== 'Down' || byAdministrator || peer.session.state !== 'Established') return;
+    // §4.1: a session that has not come up yet says nothing of the peer.
+    if (state !== 'Down' || byAdministrator || !wasUp) return;
+    if (peer.session.state !== 'Established') {
+      // §4.3.2: it was restarting, and now it does not even forward any more.
+      if (remoteIndependent) peer.forgetStale();
+      return;
+    }
     peer.reset(CeaseSubcode.bfdDown, { restartAfterMs: 0 });
     this.wantFlush();
   }
@@ -441,6 +486,9 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#fib?.close();
   }
 }
+
+/** FRR lets its first routes wait for up to ten seconds. */
+const sweepGraceMs = 12_000;
 
 const bfdPeers = ({ peers }: SpeakerSettings): BfdPeer[] =>
   peers.flatMap(({ name, address, sourceAddress, device, bfd }) => {

@@ -13,7 +13,7 @@ import { AF_NETLINK, bind, close, eventfd, SOCK_RAW, SOL_SOCKET, setsockopt, soc
 import { workerSource } from './monitor-worker.ts';
 import { type InterfaceAddress, RTM_DELADDR, RTM_NEWADDR, readAddress } from './netlink/address.ts';
 import { type Link, RTM_DELLINK, RTM_NEWLINK, readLink } from './netlink/link.ts';
-import { type NetlinkMessage, parseMessages } from './netlink/message.ts';
+import { type NetlinkMessage, NLM_F_REPLACE, parseMessages } from './netlink/message.ts';
 import { type NftChange, NftChangeReader } from './netlink/nftables-event.ts';
 import { readGeneration } from './netlink/nftables-generation.ts';
 import { type NftTrace, readTrace } from './netlink/nftables-trace.ts';
@@ -22,7 +22,7 @@ import { readRoute } from './netlink/route-message.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink/socket.ts';
 import { insideNetns, type NetnsRef } from './netns.ts';
 import { netlinkAddress } from './sockaddr.ts';
-import { attachFilter, routeProtocolFilter } from './socket-filter.ts';
+import { attachFilter, type IgnoredRoutes, routeFilter } from './socket-filter.ts';
 
 export type MonitorEvent =
   /** Created or changed. */
@@ -30,8 +30,8 @@ export type MonitorEvent =
   | { readonly kind: 'link-removed'; readonly link: Link }
   | { readonly kind: 'address'; readonly address: InterfaceAddress }
   | { readonly kind: 'address-removed'; readonly address: InterfaceAddress }
-  /** Created or replaced. */
-  | { readonly kind: 'route'; readonly route: Route }
+  /** Created, or put in the place of another of the same prefix and metric, whosever that was. */
+  | { readonly kind: 'route'; readonly route: Route; readonly replaced: boolean }
   | { readonly kind: 'route-removed'; readonly route: Route }
   | ({ readonly kind: 'nftables' } & NftChange)
   | { readonly kind: 'trace'; readonly trace: NftTrace }
@@ -43,8 +43,8 @@ export type MonitorSubject = 'links' | 'addresses' | 'routes' | 'nftables' | 'tr
 export interface MonitorOptions {
   readonly netns?: NetnsRef;
   readonly watch: readonly MonitorSubject[];
-  /** Changes to routes of these protocols are dropped in the kernel: a million of our own cost nothing. */
-  readonly ignoreRouteProtocols?: readonly number[];
+  /** Changes to these routes are dropped in the kernel: a million of our own cost nothing. */
+  readonly ignoreRoutes?: IgnoredRoutes;
   /**
    * How much may wait in the kernel, and again on its way from the thread to us, before events are lost. Default 16 MiB:
    * 100,000 route changes.
@@ -182,7 +182,7 @@ function openSources(options: MonitorOptions): Source[] {
   const groups = options.watch.reduce((bits, subject) => bits | routeGroups[subject], 0);
   if (groups) {
     const fd = openGroups(NETLINK_ROUTE, groups, options.bufferBytes);
-    if (options.ignoreRouteProtocols?.length) attachFilter(fd, routeProtocolFilter(options.ignoreRouteProtocols));
+    if (options.ignoreRoutes?.protocols.length) attachFilter(fd, routeFilter(options.ignoreRoutes));
     sources.push({ subject: 'route', fd, read: readRouteMessage });
   }
   if (options.watch.includes('nftables')) {
@@ -216,7 +216,7 @@ function openGroups(protocol: number, groups: number, bufferBytes = defaultBuffe
   return fd;
 }
 
-function readRouteMessage({ type, payload }: NetlinkMessage): MonitorEvent | undefined {
+function readRouteMessage({ type, flags, payload }: NetlinkMessage): MonitorEvent | undefined {
   switch (type) {
     case RTM_NEWLINK:
     case RTM_DELLINK: {
@@ -231,7 +231,10 @@ function readRouteMessage({ type, payload }: NetlinkMessage): MonitorEvent | und
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       const route = readRoute(payload);
-      return route && { kind: type === RTM_NEWROUTE ? 'route' : 'route-removed', route };
+      if (!route) return undefined;
+      return type === RTM_DELROUTE
+        ? { kind: 'route-removed', route }
+        : { kind: 'route', route, replaced: (flags & NLM_F_REPLACE) !== 0 };
     }
     default:
       return undefined;

@@ -6,6 +6,7 @@ import { RTM_DELROUTE, RTM_NEWROUTE } from './netlink/route.ts';
 
 const SO_ATTACH_FILTER = 26;
 
+const LOAD_WORD_ABSOLUTE = 0x20;
 const LOAD_HALF_ABSOLUTE = 0x28;
 const LOAD_BYTE_ABSOLUTE = 0x30;
 const JUMP_IF_EQUAL = 0x15;
@@ -28,19 +29,31 @@ const drop: Instruction = { code: RETURN, k: 0 };
 
 /** Loads are big-endian while netlink's numbers are in host order, which is little-endian. */
 const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+const swap32 = (value: number): number => (swap16(value & 0xffff) * 0x10000 + swap16(value >>> 16)) >>> 0;
+
+/** Whose changes to routes are dropped: of these protocols; with `portId`, only those that this netlink socket made. */
+export interface IgnoredRoutes {
+  readonly protocols: readonly number[];
+  readonly portId?: number;
+}
 
 /**
  * For a netlink socket: keeps all but RTM_NEWROUTE and RTM_DELROUTE of one of the protocols.
  *
- *     offset 4: nlmsg_type, offset 21: rtm_protocol (header 16 + 5). The kernel multicasts one message a datagram.
+ *     offset 4: nlmsg_type, 12: nlmsg_pid (who asked for the change), 21: rtm_protocol (header 16 + 5). The kernel
+ *     multicasts one message a datagram.
  */
-export function routeProtocolFilter(protocols: readonly number[]): Uint8Array {
-  // After the comparisons: [keep, drop].
+export function routeFilter({ protocols, portId }: IgnoredRoutes): Uint8Array {
+  // After the comparisons: keep, what is ignored.
   const comparisons = protocols.map((protocol, i) => ({
     code: JUMP_IF_EQUAL,
     ifTrue: protocols.length - i,
     k: protocol,
   }));
+  const ignored: readonly Instruction[] =
+    portId === undefined
+      ? [drop]
+      : [{ code: LOAD_WORD_ABSOLUTE, k: 12 }, { code: JUMP_IF_EQUAL, ifTrue: 1, k: swap32(portId) }, keep, drop];
   return encodeProgram([
     { code: LOAD_HALF_ABSOLUTE, k: 4 },
     { code: JUMP_IF_EQUAL, ifTrue: 2, k: swap16(RTM_NEWROUTE) },
@@ -49,7 +62,7 @@ export function routeProtocolFilter(protocols: readonly number[]): Uint8Array {
     { code: LOAD_BYTE_ABSOLUTE, k: 21 },
     ...comparisons,
     keep,
-    drop,
+    ...ignored,
   ]);
 }
 

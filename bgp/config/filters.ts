@@ -63,10 +63,24 @@ export function peerFilters(
   }
   // A filter that is missing was there to keep something out.
   if (problems.length > 0) return { importFilter: rejectAll, exportFilter: rejectAll, problems };
+  const normal = normalPriorities(resources);
+  const isUsual = Object.values(normal).every((priority) => priority === defaultRoutePriority);
+  const common = isUsual ? {} : { normalPriority: normal };
   return {
-    importFilter: { rules: importRules, otherwise: 'accept' },
-    exportFilter: { rules: [...exportRules, ...poolRules], otherwise: 'reject' },
+    importFilter: { rules: importRules, otherwise: 'accept', ...common },
+    exportFilter: { rules: [...exportRules, ...poolRules], otherwise: 'reject', ...common },
     problems,
+  };
+}
+
+const defaultRoutePriority = 1024;
+
+/** The metrics of learned routes that no filter gives another. */
+export function normalPriorities({ configurations }: BgpResources): Readonly<Record<AddressFamily, number>> {
+  const common = configurations.get('default')?.spec;
+  return {
+    'ipv4-unicast': common?.ipv4NormalRoutePriority ?? defaultRoutePriority,
+    'ipv6-unicast': common?.ipv6NormalRoutePriority ?? defaultRoutePriority,
   };
 }
 

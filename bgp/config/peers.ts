@@ -7,10 +7,10 @@
 
 import { type BGPPeer, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
-import { prefixContains } from '../../net/prefix.ts';
+import { hostPrefix, prefixContains } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
 import { defaultLocalAsMode, parseLocalAsMode } from '../local-as.ts';
-import type { FilterRule, PeerSettings } from '../settings.ts';
+import type { FilterRule, PeerSettings, StaticRoute } from '../settings.ts';
 import { bfdAnnotation, interfaceAnnotation, localAsAnnotation, parseBfd } from './annotations.ts';
 import { peerFilters, sorted } from './filters.ts';
 import { addressOfFamily, type NodeFacts, nodeSelector } from './node-facts.ts';
@@ -43,6 +43,8 @@ export interface PeersContext {
 export interface PeersResult {
   readonly peers: readonly PeerSettings[];
   readonly interfaces: readonly InterfacePeering[];
+  /** To peers that a gateway must be named for. */
+  readonly staticRoutes: readonly StaticRoute[];
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -63,7 +65,21 @@ export function peersOf(context: PeersContext): PeersResult {
     if (peer) peers.push(peer);
   }
   peers.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { peers, interfaces: interfacesOf(context, problems), problems: distinct(problems) };
+  const staticRoutes = [...byAddress.values()].flatMap((one) => routeTo(one, problems));
+  return { peers, interfaces: interfacesOf(context, problems), staticRoutes, problems: distinct(problems) };
+}
+
+/** reachableBy: a route to the peer alone, by this gateway. */
+function routeTo({ address, resource }: Wanted, problems: ConfigProblem[]): StaticRoute[] {
+  const text = resource?.spec.reachableBy;
+  if (!resource || !text) return [];
+  const gateway = parseAddress(text);
+  if (gateway !== undefined && gateway !== address && familyOf(gateway) === familyOf(address)) {
+    return [{ origin: `${nameOf(resource)} reachableBy`, prefix: hostPrefix(address), gateway }];
+  }
+  const problem = `"${text}" is not the address of a gateway to ${formatAddress(address)}; write one of the same family`;
+  problems.push({ resource: nameOf(resource), field: 'spec.reachableBy', problem });
+  return [];
 }
 
 const duplicate = (resource: BGPPeer, first: Wanted): ConfigProblem => ({
@@ -206,13 +222,6 @@ function peerSettings(wanted: Wanted, context: PeersContext, problems: ConfigPro
   if (password.kind === 'missing') {
     problems.push(password.problem);
     return undefined;
-  }
-  if (spec?.reachableBy && resource) {
-    problems.push({
-      resource: nameOf(resource),
-      field: 'spec.reachableBy',
-      problem: 'is reserved for later; add the route to the node',
-    });
   }
   const filters = peerFilters(resource, resources, poolRules);
   problems.push(...filters.problems);

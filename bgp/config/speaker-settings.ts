@@ -6,17 +6,17 @@
 //
 // A resource that is wrong or incomplete loses its own effect and takes nobody else's with it.
 
-import { formatIpv4, type Ipv4 } from '../../net/address.ts';
+import { familyOf, formatIpv4, type Ipv4, widthOf } from '../../net/address.ts';
 import {
   comparePrefixes,
   type Prefix,
   parseInterfaceAddress,
   parsePrefixOrAddress,
-  prefixCovers,
   prefixOf,
 } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
-import type { Community, FibSettings, ListenSettings, OriginatedRoute, SpeakerSettings } from '../settings.ts';
+import type { FibSettings, ListenSettings, OriginatedRoute, SpeakerSettings, WorkloadSettings } from '../settings.ts';
+import { communitiesOf } from '../speaker/workload-routes.ts';
 import {
   bestPathAnnotation,
   bestPathHelp,
@@ -25,7 +25,7 @@ import {
   parseBestPath,
   parseStations,
 } from './annotations.ts';
-import { parseCommunity, poolExportRules, sorted } from './filters.ts';
+import { normalPriorities, parseCommunity, poolExportRules, sorted } from './filters.ts';
 import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
 import { reservedProblems } from './reserved.ts';
@@ -36,7 +36,8 @@ export type { BgpResources, ConfigProblem } from './resources.ts';
 /** The kernel's number for "routes of twill's bgp"; see ARCHITECTURE.md. */
 export const bgpRouteProtocol = 81;
 const mainTable = 254;
-const defaultRoutePriority = 1024;
+/** Of felix's routes to endpoints of this node. */
+const workloadRouteProtocol = 80;
 const restartTimeSec = 120;
 const maxPaths = 16;
 
@@ -57,7 +58,9 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     return { settings: undefined, drain: false, interfaces: [], problems: [nodeProblem(resources, nodeName)] };
   }
   const common = resources.configurations.get('default')?.spec;
-  const { peers, interfaces, problems } = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
+  const sessions = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
+  const { peers, interfaces, staticRoutes } = sessions;
+  const communities = advertisedCommunities(resources, nodeName);
   const bmp = annotated(
     resources,
     nodeName,
@@ -79,20 +82,18 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     listen: listenersOf(self, common?.bindMode === 'NodeIP', interfaces.length > 0),
     peers,
     dynamicPeers: [],
-    originate: originated(resources, nodeName),
+    originate: originated(resources.blocks, communities),
+    workloads: { inside: poolPrefixes(resources), communities },
     fib: fibOf(resources),
+    ...(staticRoutes.length === 0 ? {} : { staticRoutes }),
     maxPaths,
     ...(bestPath.value === undefined ? {} : { bestPath: bestPath.value }),
     gracefulRestart: { restartTimeSec },
     ...(bmp.value === undefined ? {} : { bmp: bmp.value }),
   };
   const drain = isDraining(resources.nodes.get(nodeName));
-  return {
-    settings,
-    drain,
-    interfaces,
-    problems: [...problems, ...bmp.problems, ...bestPath.problems, ...reservedProblems(resources)],
-  };
+  const problems = [...sessions.problems, ...bmp.problems, ...bestPath.problems, ...reservedProblems(resources)];
+  return { settings, drain, interfaces, problems };
 }
 
 interface Annotated<T> {
@@ -123,16 +124,16 @@ function annotated<T>(
 }
 
 function fibOf(resources: BgpResources): FibSettings {
-  const common = resources.configurations.get('default')?.spec;
-  const priority6 = common?.ipv6NormalRoutePriority;
+  const normal = normalPriorities(resources);
   const except = prefixesOfOthers(resources);
   return {
     table: mainTable,
     protocol: bgpRouteProtocol,
-    priority: common?.ipv4NormalRoutePriority ?? defaultRoutePriority,
-    ...(priority6 === undefined ? {} : { priority6 }),
+    priority: normal['ipv4-unicast'],
+    priority6: normal['ipv6-unicast'],
     ...(except.length === 0 ? {} : { except }),
     only: [],
+    workloadProtocol: workloadRouteProtocol,
   };
 }
 
@@ -184,23 +185,30 @@ function listenersOf(
   return listeners;
 }
 
-function originated(resources: BgpResources, nodeName: string): OriginatedRoute[] {
+/** What prefixAdvertisements add, those of the node's own configuration in place of the common ones. */
+function advertisedCommunities(resources: BgpResources, nodeName: string): WorkloadSettings['communities'] {
   const common = resources.configurations.get('default')?.spec;
   const own = resources.configurations.get(`node.${nodeName}`)?.spec;
   const named = new Map(
     [...(common?.communities ?? []), ...(own?.communities ?? [])].map((one) => [one.name, one.value]),
   );
-  const advertisements = (own?.prefixAdvertisements ?? common?.prefixAdvertisements ?? []).flatMap((one) => {
+  return (own?.prefixAdvertisements ?? common?.prefixAdvertisements ?? []).flatMap((one) => {
     const prefix = networkFrom(one.cidr);
     const texts = (one.communities ?? []).flatMap((text) => (text.includes(':') ? text : (named.get(text) ?? [])));
     return prefix ? [{ prefix, communities: texts.map(parseCommunity) }] : [];
   });
-  const communitiesOf = (block: Prefix): Community[] =>
-    advertisements.flatMap(({ prefix, communities }) => (prefixCovers(prefix, block) ? communities : []));
-  return [...resources.blocks]
-    .sort(comparePrefixes)
-    .map((prefix) => ({ prefix, blackhole: true, communities: communitiesOf(prefix) }));
 }
+
+const originated = (blocks: readonly Prefix[], communities: WorkloadSettings['communities']): OriginatedRoute[] =>
+  [...blocks]
+    .sort(comparePrefixes)
+    .map((prefix) => ({ prefix, blackhole: !isHost(prefix), communities: communitiesOf(prefix, communities) }));
+
+/** A block of one address has no addresses to be without a pod beside the one that has it. */
+const isHost = ({ address, length }: Prefix): boolean => length === widthOf(familyOf(address));
+
+const poolPrefixes = ({ pools }: BgpResources): Prefix[] =>
+  sorted(pools).flatMap(([, { spec }]) => parsePrefixOrAddress(spec.cidr) ?? []);
 
 /** As upstream, host bits may be set, and the length left out. */
 function networkFrom(text: string): Prefix | undefined {

@@ -62,7 +62,7 @@ export interface Identity {
 }
 
 /** How a set came to be: with routes of the NLRI field, with those of MP_REACH_NLRI, or made of another set. */
-export type Making = 'received' | 'received-mp' | { readonly ofRefusal: number };
+export type Making = 'received' | 'received-mp' | { readonly ofRefusal: number; readonly priority?: number };
 const RECEIVED = 0;
 
 const makingNumber = (making: Making): number =>
@@ -70,6 +70,22 @@ const makingNumber = (making: Making): number =>
 
 /** Longest set that can be stored: no attributes are longer, but some grow when their AS numbers do. */
 export const MAX_SET_BYTES = 65535;
+
+/**
+ * Calico's nodes tell each other a route's metric by LOCAL_PREF, as 2147483647 - metric. Only a metric better than the normal
+ * one, 1024, is taken to be one: a LOCAL_PREF that an operator chose is far from there.
+ */
+const PREFERENCE_OF_METRIC_0 = 2147483647;
+const NORMAL_PRIORITY = 1024;
+
+/** The LOCAL_PREF that says so, where the metric is better than normal. */
+export const localPrefOfPriority = (priority: number): number | undefined =>
+  priority > 0 && priority < NORMAL_PRIORITY ? PREFERENCE_OF_METRIC_0 - priority : undefined;
+
+export function priorityOfLocalPref(localPref: number): number | undefined {
+  const priority = PREFERENCE_OF_METRIC_0 - localPref;
+  return priority > 0 && priority < NORMAL_PRIORITY ? priority : undefined;
+}
 
 const CHUNK_BITS = 20;
 const CHUNK_BYTES = 1 << CHUNK_BITS;
@@ -117,6 +133,8 @@ export class AttributeStore {
   clusterLength: Uint8Array = new Uint8Array(FIRST_ROWS);
   traits: Uint8Array = new Uint8Array(FIRST_ROWS);
   refusal: Uint8Array = new Uint8Array(FIRST_ROWS);
+  /** Kernel metrics that filters set: no attribute of the wire, but a part of the set's identity. Undefined until one did. */
+  #priorities: Uint32Array | undefined;
 
   constructor(identity: Identity, isOwnAddress: (nextHop: number) => boolean = () => false) {
     this.#identity = identity;
@@ -134,18 +152,30 @@ export class AttributeStore {
     this.#lastTo = to;
     this.#lastSource = source;
     this.#lastHash = hash;
-    return this.#slots[this.#seek(source, bytes, from, to, hash, RECEIVED)] ?? 0;
+    return this.#slots[this.#seek(source, bytes, from, to, hash, RECEIVED, 0)] ?? 0;
+  }
+
+  /** The kernel metric that a set's routes shall have; undefined: the normal one. */
+  priorityOf(id: number): number | undefined {
+    const set = this.setPriorityOf(id);
+    return set === 0 ? priorityOfLocalPref(this.localPref[id] ?? 0) : set;
+  }
+
+  /** The one that a filter set; 0: none. */
+  setPriorityOf(id: number): number {
+    return this.#priorities?.[id] ?? 0;
   }
 
   /** At most MAX_SET_BYTES. */
   intern(source: number, about: Source, bytes: Uint8Array, from: number, to: number, how: Making = 'received'): number {
     const making = makingNumber(how);
+    const priority = typeof how === 'object' ? (how.priority ?? 0) : 0;
     // A find() of the same bytes usually came just before.
     const isSame =
       this.#lastBytes === bytes && this.#lastFrom === from && this.#lastTo === to && this.#lastSource === source;
     const hash = isSame ? this.#lastHash : hashBytes(source, bytes, from, to);
     this.#lastBytes = undefined;
-    const slot = this.#seek(source, bytes, from, to, hash, making);
+    const slot = this.#seek(source, bytes, from, to, hash, making, priority);
     const found = this.#slots[slot] ?? 0;
     if (found !== 0) return found;
     const id = this.#free.pop() ?? this.end++;
@@ -154,6 +184,7 @@ export class AttributeStore {
     this.#store(id, bytes, from, to);
     this.#makings[id] = making;
     this.source[id] = source;
+    this.#setPriority(id, priority);
     this.#describe(id, about);
     if (typeof how === 'object') this.refusal[id] = how.ofRefusal;
     this.size++;
@@ -227,7 +258,21 @@ export class AttributeStore {
     return false;
   }
 
-  #seek(source: number, bytes: Uint8Array, from: number, to: number, hash: number, making: number): number {
+  #setPriority(id: number, priority: number): void {
+    if (priority === 0 && !this.#priorities) return;
+    this.#priorities = grow32(this.#priorities ?? new Uint32Array(0), this.source.length);
+    this.#priorities[id] = priority;
+  }
+
+  #seek(
+    source: number,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    hash: number,
+    making: number,
+    priority: number,
+  ): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     let slot = hash & mask;
@@ -235,7 +280,7 @@ export class AttributeStore {
       const id = slots[slot] ?? 0;
       if (id === 0) return slot;
       const isSame = this.#hashes[id] === hash && this.source[id] === source && this.#makings[id] === making;
-      if (isSame && this.#equals(id, bytes, from, to)) return slot;
+      if (isSame && this.#equals(id, bytes, from, to) && this.setPriorityOf(id) === priority) return slot;
       slot = (slot + 1) & mask;
     }
   }

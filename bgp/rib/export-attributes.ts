@@ -9,7 +9,13 @@ import { flagsWhenPassedOn } from '../wire/attribute-scan.ts';
 import { AttributeCode, EXTENDED_LENGTH, MP_REACH_NEXT_HOP, OPTIONAL, TRANSITIVE } from '../wire/attributes.ts';
 import { readUint16, readUint32, writeUint16, writeUint32 } from '../wire/bytes.ts';
 import { AS_TRANS, toWireFamily } from '../wire/message.ts';
-import { type AttributeStore, DEFAULT_LOCAL_PREF, Trait } from './attribute-store.ts';
+import {
+  type AttributeStore,
+  DEFAULT_LOCAL_PREF,
+  localPrefOfPriority,
+  priorityOfLocalPref,
+  Trait,
+} from './attribute-store.ts';
 import type { Source, Sources } from './source.ts';
 import { setsOwnNextHop, type Treatment } from './treatment.ts';
 
@@ -54,10 +60,27 @@ export class ExportAttributes {
       const start = at + (extended ? 4 : 3);
       const end = start + (extended ? readUint16(bytes, at + 2) : (bytes[at + 2] ?? 0));
       if (this.#pending !== 0) this.#addBefore(code, id, source, treatment);
-      this.#copy(code, flags, bytes, at, start, end, source, treatment);
+      if (code === AttributeCode.localPref) this.#addLocalPref(id, treatment);
+      else this.#copy(code, flags, bytes, at, start, end, source, treatment);
       at = end;
     }
     if (this.#pending !== 0) this.#addBefore(256, id, source, treatment);
+  }
+
+  #addLocalPref(id: number, { external, draining }: Treatment): void {
+    if (!external) this.#addWord(TRANSITIVE, AttributeCode.localPref, draining ? 0 : this.#localPrefOf(id));
+  }
+
+  /** A metric that a filter set is told to other nodes as Calico's do. */
+  #localPrefOf(id: number): number {
+    const store = this.#store;
+    const localPref = store.localPref[id] ?? DEFAULT_LOCAL_PREF;
+    const priority = store.setPriorityOf(id);
+    if (priority === 0) return localPref;
+    // What the set came with may be such a metric too, which then counts no more.
+    return (
+      localPrefOfPriority(priority) ?? (priorityOfLocalPref(localPref) === undefined ? localPref : DEFAULT_LOCAL_PREF)
+    );
   }
 
   /** Which attributes must be added, as bits by code: those that the peer must see and the set does not have. */
@@ -92,7 +115,7 @@ export class ExportAttributes {
         this.#append(this.#nextHopBytes, this.#nextHopFrom, this.#nextHopFrom + 4);
         return;
       case AttributeCode.localPref:
-        this.#addWord(TRANSITIVE, code, treatment.draining ? 0 : (this.#store.localPref[id] ?? DEFAULT_LOCAL_PREF));
+        this.#addLocalPref(id, treatment);
         return;
       case AttributeCode.communities:
         this.#addWord(OPTIONAL | TRANSITIVE, code, GRACEFUL_SHUTDOWN);
@@ -130,13 +153,6 @@ export class ExportAttributes {
       case AttributeCode.med:
         // RFC 4271 §5.1.4: the MED of one neighboring AS does not go to another.
         if (treatment.external && !source.local) return;
-        break;
-      case AttributeCode.localPref:
-        if (treatment.external) return;
-        if (treatment.draining) {
-          this.#addWord(TRANSITIVE, code, 0);
-          return;
-        }
         break;
       case AttributeCode.aggregator:
         if (!treatment.fourOctetAs) {

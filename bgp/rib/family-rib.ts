@@ -32,7 +32,9 @@ export class FamilyRib implements DecisionInput {
   onDecided: ((changed: IdList) => void) | undefined;
   /** Prefixes that somebody outside remembers by id. */
   holds: (prefix: number) => boolean = () => false;
-  readonly #dirty = new IdList();
+  #dirty = new IdList();
+  /** That of the turn before, empty: what is told of a turn's changes may make others. */
+  #lastDirty = new IdList();
   #isDirty: Uint8Array = new Uint8Array(1024);
 
   constructor(family: AddressFamily, store: AttributeStore, sources: Sources) {
@@ -131,18 +133,20 @@ export class FamilyRib implements DecisionInput {
 
   /** Decides what changed and tells the groups. */
   flush(): void {
-    if (this.#dirty.length === 0) return;
-    this.#decide();
-    for (const group of this.groups) group.update(this.#dirty, this.best);
-    this.onDecided?.(this.#dirty);
-    this.#dirty.clear();
+    const dirty = this.#dirty;
+    if (dirty.length === 0) return;
+    this.#dirty = this.#lastDirty;
+    this.#lastDirty = dirty;
+    this.#decide(dirty);
+    for (const group of this.groups) group.update(dirty, this.best);
+    this.onDecided?.(dirty);
+    dirty.clear();
   }
 
-  #decide(): void {
+  #decide({ ids, length }: IdList): void {
     if (this.best.length < this.prefixes.end) this.best = grow32(this.best, this.prefixes.end);
     const { best, paths } = this;
     const isDirty = this.#isDirty;
-    const { ids, length } = this.#dirty;
     for (let i = 0; i < length; i++) {
       const prefix = ids[i] ?? 0;
       isDirty[prefix] = 0;

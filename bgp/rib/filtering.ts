@@ -13,6 +13,8 @@ import type { Source, Sources } from './source.ts';
 export class Filtering {
   readonly #store: AttributeStore;
   readonly #sources: Sources;
+  /** Name of the interface that the routes of a set are reached by; set by whoever knows the kernel. */
+  interfaceOf: (attributes: number) => string | undefined = () => undefined;
   /** Verdicts of filters that do not look at the prefix, by attribute set. */
   #memo = new WeakMap<RouteFilter, Map<number, number>>();
 
@@ -37,7 +39,7 @@ export class Filtering {
     return result;
   }
 
-  /** Attribute set numbers are about to mean other sets. */
+  /** Attribute set numbers are about to mean other sets, or sets are reached by other interfaces. */
   forget(): void {
     this.#memo = new WeakMap();
   }
@@ -59,6 +61,8 @@ export class Filtering {
     const communities = value(AttributeCode.communities);
     const large = value(AttributeCode.largeCommunities);
     const path = value(AttributeCode.asPath);
+    const priority = this.#store.priorityOf(attributes);
+    const name = this.interfaceOf(attributes);
     const family: AddressFamily = prefixes.family === 4 ? 'ipv4-unicast' : 'ipv6-unicast';
     return {
       family,
@@ -67,6 +71,8 @@ export class Filtering {
       communities: readUint32List(communities, 0, communities.length),
       largeCommunities: largeOf(large),
       asPath: decodeAsPath(path, 0, path.length, 4).flatMap((segment) => segment.asns),
+      ...(priority === undefined ? {} : { priority }),
+      ...(name === undefined ? {} : { interface: name }),
     };
   }
 
@@ -85,7 +91,9 @@ export class Filtering {
     if (bytes.length > MAX_SET_BYTES) return 0;
     const source = store.source[attributes] ?? 0;
     const ofRefusal = store.refusal[attributes] ?? 0;
-    return store.intern(source, this.#sources.get(source), bytes, 0, bytes.length, { ofRefusal });
+    const set = operations.findLast((operation) => operation.kind === 'set-priority');
+    const priority = set?.priority ?? store.setPriorityOf(attributes);
+    return store.intern(source, this.#sources.get(source), bytes, 0, bytes.length, { ofRefusal, priority });
   }
 }
 
@@ -145,7 +153,7 @@ function applyOperation(items: AttributeItem[], operation: FilterOperation): voi
       return;
     }
     case 'set-priority':
-      // Concerns the FIB alone.
+      // Beside the attributes: it concerns the FIB, and what is told to other nodes.
       return;
   }
 }

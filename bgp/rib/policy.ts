@@ -10,7 +10,7 @@ export interface FilterRoute {
   readonly prefix: Prefix;
   /** Where the route came from: our own, or a peer and its kind. */
   readonly source: 'local' | 'ebgp' | 'ibgp';
-  /** Interface the peer is reached by, where that is known. */
+  /** Interface that the next hop is reached by, where that is known. */
   readonly interface?: string;
   readonly communities: readonly number[];
   readonly largeCommunities: readonly LargeCommunity[];

@@ -208,7 +208,7 @@ export class Rib {
     return this.#originated.get(family)?.get(prefix);
   }
 
-  #localAttributes({ communities }: OriginatedRoute): number {
+  #localAttributes({ communities, priority }: OriginatedRoute): number {
     const standard = communities.flatMap((one) => (one.kind === 'standard' ? [one.value] : []));
     const large = communities.flatMap((one) => (one.kind === 'large' ? [one] : []));
     const bytes = encodeAttributes({
@@ -217,7 +217,10 @@ export class Rib {
       ...(standard.length > 0 ? { communities: standard } : {}),
       ...(large.length > 0 ? { largeCommunities: large } : {}),
     });
-    return this.store.intern(LOCAL, this.sources.get(LOCAL), bytes, 0, bytes.length);
+    return this.store.intern(LOCAL, this.sources.get(LOCAL), bytes, 0, bytes.length, {
+      ofRefusal: 0,
+      ...(priority === undefined ? {} : { priority }),
+    });
   }
 
   get hasWork(): boolean {

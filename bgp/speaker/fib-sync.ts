@@ -1,5 +1,9 @@
-// Keeps the kernel's table equal to the Loc-RIB: notes which prefixes were decided anew, and writes in batches, one at a
-// time, whatever has come together meanwhile. Next hops are resolved here too, as the kernel would reach them.
+// Keeps the kernel's table equal to the Loc-RIB and the static routes: notes which prefixes were decided anew, and writes
+// in batches, one at a time, whatever has come together meanwhile.
+//
+//     RIB ──decided──► note() ─┬─► dirty ──► batch() ──► fib.apply()
+//                              └─► NextHopResolver ──next hops reached differently──► usable, touch() ──► RIB
+//     fib.onChange ──────────────────────▲
 //
 // What a predecessor of this process left in the table stays until the speaker knows better: sweep() removes what no
 // route stands for, once all peers have sent what they have.
@@ -7,66 +11,122 @@
 import { type Address, formatAddress } from '../../net/address.ts';
 import { familyOfPrefix, formatPrefix, type Prefix, prefixCovers } from '../../net/prefix.ts';
 import type { Logger } from '../../runtime/log.ts';
-import type { Fib, FibFailure, FibNextHop, FibRoute } from '../edges.ts';
+import type { Clock, Fib, FibFailure, FibNextHop, FibRoute } from '../edges.ts';
 import { grow32, type IdList } from '../rib/columns.ts';
 import { chooseSeveral } from '../rib/decision.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
-import { findPrefix } from '../rib/prefixes.ts';
+import { findPrefix, internPrefix } from '../rib/prefixes.ts';
 import { families, type Rib } from '../rib/rib.ts';
-import type { AddressFamily, FibSettings } from '../settings.ts';
+import type { AddressFamily, FibSettings, StaticRoute } from '../settings.ts';
+import { describeThrough, maxDepth, NextHopResolver, type OwnRoute } from './next-hop-resolver.ts';
 
 /** How many prefixes one batch takes at most, so that others get their turn. */
 const BATCH = 16384;
+/** What the kernel refused for a moment's reason, as a link that just went, is tried again. */
+const retryMs = 5000;
 
 interface FamilyState {
   readonly rib: FamilyRib;
   /** By prefix: number of the form its route has in the kernel; 0: none. */
   installed: Uint32Array;
   readonly dirty: Set<number>;
+  /** By prefix; they come before what peers announce. */
+  statics: ReadonlyMap<number, StaticRoute>;
+}
+
+export interface FibSyncOptions {
+  readonly fib: Fib;
+  readonly rib: Rib;
+  readonly settings: FibSettings;
+  readonly maxPaths: number;
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
 export class FibSync {
   readonly #fib: Fib;
   readonly #rib: Rib;
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #maxPaths: number;
   readonly #settings: FibSettings;
   readonly #states: ReadonlyMap<AddressFamily, FamilyState>;
+  readonly #resolver: NextHopResolver;
+  /** The RIB's numbers for a next hop: several when it came with different link-local addresses. */
+  readonly #indexes = new Map<Address, number[]>();
   /** Forms of routes ("via 10.0.0.1 dev 3") as numbers from 1. */
   readonly #forms = new Map<string, number>();
   /** Routes of the predecessor that nothing stands for yet, by prefix text. */
   readonly #inherited = new Map<string, FibRoute>();
   readonly #failures = new Map<string, FibFailure>();
   #running = false;
+  #started = false;
   #closed = false;
   #count = 0;
   #idle: (() => void)[] = [];
+  #disarmRetry: (() => void) | undefined;
+  #disarmRelease: (() => void) | undefined;
 
-  constructor(fib: Fib, rib: Rib, settings: FibSettings, maxPaths: number, log: Logger) {
+  constructor({ fib, rib, settings, maxPaths, clock, log }: FibSyncOptions) {
     this.#fib = fib;
     this.#rib = rib;
     this.#settings = settings;
     this.#maxPaths = maxPaths;
+    this.#clock = clock;
     this.#log = log;
     this.#states = new Map(
-      families.map((family) => [family, { rib: rib.family(family), installed: new Uint32Array(64), dirty: new Set() }]),
+      families.map((family) => {
+        const state = { rib: rib.family(family), installed: new Uint32Array(64), dirty: new Set<number>() };
+        return [family, { ...state, statics: new Map<number, StaticRoute>() }];
+      }),
     );
+    this.#resolver = new NextHopResolver({
+      foreign: (address) => fib.lookUp(address),
+      own: (prefix, foreignPriority) => this.#ownRoute(prefix, foreignPriority),
+    });
   }
 
   /** Reads what is there, then follows the RIB. */
   async start(): Promise<void> {
     for (const route of await this.#fib.dump()) this.#inherited.set(formatPrefix(route.prefix), route);
     const { nextHops } = this.#rib.store;
-    nextHops.onNew = (index, { address }) => this.#resolve(index, address);
-    for (let index = 1; index < nextHops.end; index++) this.#resolve(index, nextHops.get(index).address);
-    this.#fib.onChange(() => this.#onChange());
+    nextHops.onNew = (index, { address }) => this.#judge(index, address);
+    for (let index = 1; index < nextHops.end; index++) this.#judge(index, nextHops.get(index).address);
+    this.#rib.filtering.interfaceOf = (attributes) => this.#interfaceOf(attributes);
+    this.#fib.onChange((addresses) => this.#onChange(addresses));
     this.#fib.onLost?.((prefixes) => this.#onLost(prefixes));
+    this.#started = true;
     for (const state of this.#states.values()) {
       state.rib.onDecided = (changed) => this.#note(state, changed);
-      state.rib.holds = (prefix) => state.dirty.has(prefix) || (state.installed[prefix] ?? 0) !== 0;
+      state.rib.holds = (prefix) =>
+        state.dirty.has(prefix) || (state.installed[prefix] ?? 0) !== 0 || state.statics.has(prefix);
       state.rib.touchAll();
     }
+    void this.#run();
     this.#log.info({ inherited: this.#inherited.size }, 'kernel routes read');
+  }
+
+  /** Routes beside those that peers announce. */
+  setStatics(routes: readonly StaticRoute[]): void {
+    const changed: Prefix[] = [];
+    for (const [family, state] of this.#states) {
+      const before = state.statics;
+      const after = new Map<number, StaticRoute>();
+      for (const route of routes) {
+        if (familyOfPrefix(route.prefix) !== (family === 'ipv4-unicast' ? 4 : 6)) continue;
+        const id = internPrefix(state.rib.prefixes, route.prefix);
+        if (!after.has(id)) after.set(id, route);
+      }
+      state.statics = after;
+      for (const id of new Set([...before.keys(), ...after.keys()])) {
+        if (before.get(id)?.gateway === after.get(id)?.gateway) continue;
+        state.dirty.add(id);
+        changed.push(state.rib.prefixes.prefixOf(id));
+      }
+    }
+    if (changed.length === 0) return;
+    this.#follow(this.#resolver.ownChanged(changed, this.#clock.now()));
+    if (this.#started) void this.#run();
   }
 
   get routeCount(): number {
@@ -84,6 +144,8 @@ export class FibSync {
 
   /** Removes the predecessor's routes that nothing stands for. */
   async sweep(): Promise<void> {
+    // A next hop that has just become reachable lets routes be decided anew, which may do the same to others.
+    for (let step = 0; step <= maxDepth && this.#rib.hasWork; step++) this.#rib.flush();
     await this.settled();
     const gone = [...this.#inherited.values()].map((route) => route.prefix);
     this.#inherited.clear();
@@ -104,6 +166,9 @@ export class FibSync {
       state.rib.onDecided = undefined;
       state.rib.holds = () => false;
     }
+    this.#rib.filtering.interfaceOf = () => undefined;
+    this.#disarmRetry?.();
+    this.#disarmRelease?.();
     this.#fib.close();
   }
 
@@ -113,8 +178,29 @@ export class FibSync {
     if (failure) return `refused by the kernel: ${failure.error}`;
     const state = this.#states.get(family);
     if (!state || (state.installed[prefix] ?? 0) === 0) return 'not in the kernel';
-    const form = [...this.#forms].find(([, number]) => number === state.installed[prefix])?.[0];
-    return form ?? 'installed';
+    const form = [...this.#forms].find(([, number]) => number === state.installed[prefix])?.[0] ?? 'installed';
+    const origin = state.statics.get(prefix)?.origin;
+    const through = this.#describeRecursion(state, prefix);
+    const waits = this.#fib.isWaiting?.(state.rib.prefixes.prefixOf(prefix))
+      ? ', waiting: a route of somebody else with the same prefix has a better metric'
+      : '';
+    return `${form}${through}${origin === undefined ? '' : ` (${origin})`}${waits}`;
+  }
+
+  /** Why a next hop can not be used, for people; undefined when it can. */
+  whyUnreachable(address: Address): string | undefined {
+    const resolution = this.#resolver.resolve(address);
+    return resolution.kind === 'unreachable' ? resolution.reason : undefined;
+  }
+
+  #describeRecursion({ rib }: FamilyState, prefix: number): string {
+    const found = chooseSeveral(prefix, rib, this.#maxPaths).flatMap((path) => {
+      const address = this.#nextHopAt(rib, path);
+      if (address === undefined) return [];
+      const through = describeThrough(this.#resolver.resolve(address));
+      return through === '' ? [] : [`${formatAddress(address)}${through}`];
+    });
+    return found.length === 0 ? '' : `, to reach ${[...new Set(found)].join(' and ')}`;
   }
 
   get #hasDirty(): boolean {
@@ -123,36 +209,77 @@ export class FibSync {
   }
 
   /** RFC 4271 §9.1.2.1: a route is usable only when its next hop can be reached. */
-  #resolve(index: number, address: Address): boolean {
-    const { nextHops } = this.#rib.store;
-    const usable = this.#fib.resolve(address) ? 1 : 0;
-    const changed = nextHops.usable[index] !== usable;
-    nextHops.usable[index] = usable;
-    return changed;
+  #judge(index: number, address: Address): void {
+    const known = this.#indexes.get(address);
+    if (!known) this.#indexes.set(address, [index]);
+    else if (!known.includes(index)) known.push(index);
+    this.#rib.store.nextHops.usable[index] = this.#resolver.resolve(address).kind === 'reached' ? 1 : 0;
   }
 
-  /** Links or foreign routes changed: decide anew wherever a next hop is reached differently. */
-  #onChange(): void {
-    if (this.#closed) return;
-    const { nextHops, nextHop } = this.#rib.store;
-    for (let index = 1; index < nextHops.end; index++) this.#resolve(index, nextHops.get(index).address);
+  /** Links or foreign routes changed. */
+  #onChange(addresses: readonly Address[]): void {
+    if (!this.#closed) this.#follow(this.#resolver.foreignChanged(addresses));
+  }
+
+  /** Next hops are reached differently: decide anew about the routes that have them. */
+  #follow(nextHops: readonly Address[]): void {
+    this.#armRelease();
+    if (nextHops.length === 0) return;
+    const indexes = new Set<number>();
+    for (const address of nextHops) {
+      for (const index of this.#indexes.get(address) ?? []) {
+        this.#judge(index, address);
+        indexes.add(index);
+      }
+      this.#touchStatics(address);
+    }
+    // Rules may ask for the interface.
+    if (indexes.size > 0) this.#rib.filtering.forget();
+    this.#touchUsers(indexes);
+    this.onWork();
+  }
+
+  #touchStatics(gateway: Address): void {
+    for (const state of this.#states.values()) {
+      for (const [id, route] of state.statics) if (route.gateway === gateway) state.dirty.add(id);
+    }
+    if (this.#hasDirty && this.#started) void this.#run();
+  }
+
+  /** Looks through the routes of those peers alone that have sent such a next hop. */
+  #touchUsers(indexes: ReadonlySet<number>): void {
+    const { store } = this.#rib;
+    const sources = new Set<number>();
+    for (let id = 1; id < store.end; id++) if (indexes.has(store.nextHop[id] ?? 0)) sources.add(store.source[id] ?? 0);
     for (const { rib } of this.#states.values()) {
       const { paths } = rib;
-      for (let prefix = 1; prefix < rib.prefixes.end; prefix++) {
-        for (let path = paths.heads[prefix] ?? 0; path !== 0; path = paths.next[path] ?? 0) {
-          if ((nextHop[paths.attributes[path] ?? 0] ?? 0) === 0) continue;
-          rib.touch(prefix);
-          break;
-        }
+      for (const source of sources) {
+        paths.forEachOf(source, (path) => {
+          if (indexes.has(store.nextHop[paths.attributes[path] ?? 0] ?? 0)) rib.touch(paths.prefixes[path] ?? 0);
+        });
       }
     }
-    this.onWork();
+  }
+
+  /** What was held for flapping gets another chance. */
+  #armRelease(): void {
+    const { deadline } = this.#resolver;
+    if (deadline === undefined || this.#disarmRelease) return;
+    this.#disarmRelease = this.#clock.after(Math.max(0, deadline - this.#clock.now()), () => {
+      this.#disarmRelease = undefined;
+      if (!this.#closed) this.#follow(this.#resolver.release(this.#clock.now()));
+    });
   }
 
   /** What the kernel has lost is to be written again. */
   #onLost(prefixes: readonly Prefix[]): void {
     if (this.#closed) return;
-    this.#log.info({ routes: prefixes.length }, 'kernel routes were removed by somebody else');
+    this.#log.info({ routes: prefixes.length }, 'kernel routes were changed by somebody else');
+    this.#writeAgain(prefixes);
+  }
+
+  #writeAgain(prefixes: readonly Prefix[]): void {
+    if (this.#closed) return;
     for (const prefix of prefixes) {
       const state = this.#states.get(familyOfPrefix(prefix) === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
       const id = state ? findPrefix(state.rib.prefixes, prefix) : 0;
@@ -168,7 +295,14 @@ export class FibSync {
   onWork: () => void = () => {};
 
   #note(state: FamilyState, changed: IdList): void {
-    for (let i = 0; i < changed.length; i++) state.dirty.add(changed.ids[i] ?? 0);
+    const watched: Prefix[] = [];
+    for (let i = 0; i < changed.length; i++) {
+      const id = changed.ids[i] ?? 0;
+      state.dirty.add(id);
+      const prefix = state.rib.prefixes.prefixOf(id);
+      if (this.#resolver.watches(prefix)) watched.push(prefix);
+    }
+    if (watched.length > 0) this.#follow(this.#resolver.ownChanged(watched, this.#clock.now()));
     void this.#run();
   }
 
@@ -199,12 +333,28 @@ export class FibSync {
       this.#plan(state, prefix, replace, remove);
     }
     if (replace.length === 0 && remove.length === 0) return;
-    for (const prefix of remove) this.#failures.delete(formatPrefix(prefix));
-    for (const { prefix } of replace) this.#failures.delete(formatPrefix(prefix));
-    for (const failure of await this.#fib.apply(replace, remove)) {
-      this.#failures.set(formatPrefix(failure.prefix), failure);
-      this.#log.warn({ prefix: formatPrefix(failure.prefix), error: failure.error }, 'kernel refused a route');
+    const before = new Map<string, string | undefined>();
+    for (const prefix of [...remove, ...replace.map((route) => route.prefix)]) {
+      const text = formatPrefix(prefix);
+      const failure = this.#failures.get(text);
+      if (failure && this.#failures.delete(text)) before.set(text, failure.error);
     }
+    for (const failure of await this.#fib.apply(replace, remove)) {
+      const text = formatPrefix(failure.prefix);
+      this.#failures.set(text, failure);
+      const isNew = before.get(text) !== failure.error;
+      this.#log[isNew ? 'warn' : 'debug']({ prefix: text, error: failure.error }, 'kernel refused a route');
+    }
+    if (this.#failures.size > 0) this.#armRetry();
+  }
+
+  /** What waits for somebody else's route to go is told by the kernel. */
+  #armRetry(): void {
+    this.#disarmRetry ??= this.#clock.after(retryMs, () => {
+      this.#disarmRetry = undefined;
+      const again = [...this.#failures.values()].filter(({ error }) => error !== 'EEXIST');
+      if (again.length > 0) this.#writeAgain(again.map(({ prefix }) => prefix));
+    });
   }
 
   #plan(state: FamilyState, prefix: number, replace: FibRoute[], remove: Prefix[]): void {
@@ -242,29 +392,94 @@ export class FibSync {
 
   #wanted(state: FamilyState, id: number): FibRoute | undefined {
     const { rib } = state;
-    if ((rib.best[id] ?? 0) === 0) return undefined;
+    const pinned = state.statics.get(id);
+    if (pinned) return this.#staticRoute(pinned);
+    const best = rib.best[id] ?? 0;
+    if (best === 0) return undefined;
     const prefix = rib.prefixes.prefixOf(id);
-    const { only, except = [] } = this.#settings;
-    if (except.some((outer) => prefixCovers(outer, prefix))) return undefined;
-    if (only.length > 0 && !only.some((outer) => prefixCovers(outer, prefix))) return undefined;
     const paths = chooseSeveral(id, rib, this.#maxPaths);
-    const [best] = paths;
-    if (best === undefined) return undefined;
-    if (rib.sources.get(rib.paths.sourceOf(best)).local) {
+    const [first] = paths;
+    if (first === undefined) return undefined;
+    if (rib.sources.get(rib.paths.sourceOf(first)).local) {
+      // Whoever programs the routes to other nodes: our own blocks must not lead away.
       const own = this.#rib.originatedRoute(rib.family, id);
       return own?.blackhole ? { kind: 'blackhole', prefix } : undefined;
     }
-    const nextHops = paths.flatMap((path) => this.#nextHopOf(rib, path));
-    return nextHops.length === 0 ? undefined : { kind: 'unicast', prefix, nextHops: distinct(nextHops) };
+    if (!this.#isProgrammed(prefix)) return undefined;
+    const nextHops = distinct(paths.flatMap((path) => this.#nextHopsOf(rib, path)));
+    if (nextHops.length === 0) return undefined;
+    const priority = this.#priorityOf(rib, rib.paths.attributes[first] ?? 0);
+    return { kind: 'unicast', prefix, nextHops, ...(priority === undefined ? {} : { priority }) };
   }
 
-  #nextHopOf(rib: FamilyRib, path: number): FibNextHop[] {
-    const { store } = rib;
-    const { address, linkLocal } = store.nextHops.get(store.nextHop[rib.paths.attributes[path] ?? 0] ?? 0);
-    const reached = this.#fib.resolve(address);
-    if (!reached) return [];
-    const gateway = reached.gateway ?? linkLocal ?? address;
-    return [{ gateway, interfaceIndex: reached.interfaceIndex }];
+  #isProgrammed(prefix: Prefix): boolean {
+    const { only, except = [] } = this.#settings;
+    if (except.some((outer) => prefixCovers(outer, prefix))) return false;
+    return only.length === 0 || only.some((outer) => prefixCovers(outer, prefix));
+  }
+
+  /** Undefined: the metric of the settings. */
+  #priorityOf({ family, store }: FamilyRib, attributes: number): number | undefined {
+    const priority = store.priorityOf(attributes);
+    return priority === this.#normalPriority(family) ? undefined : priority;
+  }
+
+  #normalPriority(family: AddressFamily): number {
+    const { priority, priority6 = priority } = this.#settings;
+    return family === 'ipv4-unicast' ? priority : priority6;
+  }
+
+  #staticRoute({ prefix, gateway }: StaticRoute): FibRoute | undefined {
+    const resolution = this.#resolver.resolve(gateway);
+    if (resolution.kind === 'unreachable') return undefined;
+    const nextHops = resolution.hops.map((hop) => ({ ...hop, gateway: hop.gateway ?? gateway }));
+    return { kind: 'unicast', prefix, nextHops: distinct(nextHops) };
+  }
+
+  /** What next hops inside our own routes are resolved by. */
+  #ownRoute(prefix: Prefix, foreignPriority: number | undefined): OwnRoute | undefined {
+    const state = this.#states.get(familyOfPrefix(prefix) === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
+    const id = state ? findPrefix(state.rib.prefixes, prefix) : 0;
+    if (!state || id === 0) return undefined;
+    const { rib } = state;
+    const pinned = state.statics.get(id);
+    const best = rib.best[id] ?? 0;
+    const priority = (pinned ? undefined : this.#priorityOf(rib, best)) ?? this.#normalPriority(rib.family);
+    if (foreignPriority !== undefined && foreignPriority <= priority) return undefined;
+    if (pinned) return { kind: 'via', nextHops: [pinned.gateway], all: [pinned.gateway] };
+    if (best === 0) return undefined;
+    if (rib.sources.get(rib.store.source[best] ?? 0).local) {
+      return this.#rib.originatedRoute(rib.family, id)?.blackhole ? { kind: 'blackhole' } : undefined;
+    }
+    if (!this.#isProgrammed(prefix)) return undefined;
+    const all: Address[] = [];
+    for (let path = rib.paths.heads[id] ?? 0; path !== 0; path = rib.paths.next[path] ?? 0) {
+      const address = this.#nextHopAt(rib, path);
+      if (address !== undefined) all.push(address);
+    }
+    const used = chooseSeveral(id, rib, this.#maxPaths).map((path) => this.#nextHopAt(rib, path));
+    return { kind: 'via', nextHops: used.filter((address) => address !== undefined), all };
+  }
+
+  #nextHopAt({ store, paths }: FamilyRib, path: number): Address | undefined {
+    const index = store.nextHop[paths.attributes[path] ?? 0] ?? 0;
+    return index === 0 ? undefined : store.nextHops.get(index).address;
+  }
+
+  #interfaceOf(attributes: number): string | undefined {
+    const { nextHop, nextHops } = this.#rib.store;
+    const index = nextHop[attributes] ?? 0;
+    const resolution = index === 0 ? undefined : this.#resolver.resolve(nextHops.get(index).address);
+    if (resolution?.kind !== 'reached') return undefined;
+    const interfaceIndex = resolution.hops[0]?.interfaceIndex;
+    return interfaceIndex === undefined ? undefined : this.#fib.nameOf?.(interfaceIndex);
+  }
+
+  #nextHopsOf({ store, paths }: FamilyRib, path: number): FibNextHop[] {
+    const { address, linkLocal } = store.nextHops.get(store.nextHop[paths.attributes[path] ?? 0] ?? 0);
+    const resolution = this.#resolver.resolve(address);
+    if (resolution.kind === 'unreachable') return [];
+    return resolution.hops.map((hop) => ({ ...hop, gateway: hop.gateway ?? linkLocal ?? address }));
   }
 }
 
@@ -272,7 +487,9 @@ const hopText = ({ gateway, interfaceIndex }: FibNextHop): string =>
   `via ${gateway === undefined ? 'link' : formatAddress(gateway)}${interfaceIndex === undefined ? '' : ` dev ${interfaceIndex}`}`;
 
 const formOf = (route: FibRoute): string =>
-  route.kind === 'blackhole' ? 'blackhole' : route.nextHops.map(hopText).sort().join(', ');
+  route.kind === 'blackhole'
+    ? 'blackhole'
+    : `${route.nextHops.map(hopText).sort().join(', ')}${route.priority === undefined ? '' : ` metric ${route.priority}`}`;
 
 function distinct(nextHops: readonly FibNextHop[]): FibNextHop[] {
   return [...new Map(nextHops.map((hop) => [hopText(hop), hop])).values()];

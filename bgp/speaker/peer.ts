@@ -154,6 +154,11 @@ export class Peer {
     this.handle({ kind: 'stop', subcode, ...again, ...(text === undefined ? {} : { text }) });
   }
 
+  /** Routes kept for the peer's restart go now. */
+  forgetStale(): void {
+    if (!this.#stale.isEmpty) this.#forgetRoutes();
+  }
+
   abandon(): void {
     this.#keepingAfterDown = true;
     this.handle({ kind: 'abandon' });

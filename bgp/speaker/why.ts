@@ -108,16 +108,18 @@ export function pathVerdict(
   path: number,
   reason: string,
   prefix: number,
-  { rib, familyRib, peers }: PathContext,
+  { rib, familyRib, peers, fib }: PathContext,
 ): string {
   const { paths } = familyRib;
   if (paths.attributes[path] === 0) return importVerdict(path, prefix, { rib, familyRib, peers });
   if (reason !== 'next hop is unreachable') return reason;
   const { nextHops } = attributesOf(rib.store, paths.receivedOf(path));
-  return `next hop ${nextHops.map(formatAddress).join(' ')} unreachable`;
+  const [address] = nextHops;
+  const why = address === undefined ? undefined : fib?.whyUnreachable(address);
+  return `next hop ${nextHops.map(formatAddress).join(' ')} unreachable${why === undefined ? '' : `: ${why}`}`;
 }
 
-type PathContext = Pick<Question, 'rib' | 'familyRib' | 'peers'>;
+type PathContext = Pick<Question, 'rib' | 'familyRib' | 'peers'> & Partial<Pick<Question, 'fib'>>;
 
 const peerOf = ({ familyRib, peers }: PathContext, path: number): Peer | undefined => {
   const source = familyRib.paths.sourceOf(path);

@@ -9,6 +9,7 @@ import {
   AF_NETLINK,
   bind,
   close,
+  getsockname,
   recv,
   recvInThread,
   SOCK_RAW,
@@ -97,6 +98,11 @@ export class NetlinkSocket {
       close(this.#fd);
       throw error;
     }
+  }
+
+  /** What the kernel names this socket by in the changes that it tells of. */
+  get portId(): number {
+    return viewOf(getsockname(this.#fd)).getUint32(4, true);
   }
 
   /** Runs all the requests in order; the failed ones come back, the others are done. */

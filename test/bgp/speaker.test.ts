@@ -2,6 +2,8 @@
 // faults leave everybody agreeing at the end.
 
 import assert from 'node:assert/strict';
+import type { BfdStateChange } from '../../bgp/bfd/engine.ts';
+import type { FailureDetector } from '../../bgp/edges.ts';
 import type { OriginatedRoute, PeerSettings, SpeakerSettings } from '../../bgp/settings.ts';
 import type { Speaker } from '../../bgp/speaker.ts';
 import { formatAddress } from '../../net/address.ts';
@@ -242,6 +244,48 @@ const describeState = (speakers: readonly Speaker[]): string =>
       return `${formatAddress(address(i + 1))}: ${peers.join('; ')}\n  ${bestRoutes(one).join('\n  ')}`;
     })
     .join('\n');
+
+describe('BFD and graceful restart', () => {
+  const settingsOf = (own: number, other: number, originate: SpeakerSettings['originate']) =>
+    speakerSettings(
+      address(own),
+      own,
+      [peerSettings(`to ${other}`, address(other), other, { gracefulRestart: true })],
+      {
+        originate,
+        gracefulRestart: { restartTimeSec: 60 },
+      },
+    );
+
+  /** Routes of a peer that restarts, after its BFD fell silent. */
+  function routesLeft(change: Partial<BfdStateChange>): number {
+    const world = new World(23);
+    const detector: FailureDetector = { onState: () => {}, configure: () => {} };
+    const helper = speakerIn(world, address(1), detector);
+    const restarting = speakerIn(world, address(2));
+    helper.configure(settingsOf(1, 2, []));
+    restarting.configure(settingsOf(2, 1, [originated('10.9.0.0/24')]));
+    assert.ok(world.run(60_000, () => bestRoutes(helper).length === 1));
+    world.run(world.now + 1000);
+    const up = { key: 'to 2', state: 'Up', byAdministrator: false, remoteIndependent: true, reason: '' } as const;
+    detector.onState(up);
+    void restarting.close({ abandon: true });
+    world.run(world.now + 1000);
+    assert.equal(bestRoutes(helper).length, 1, 'kept for its restart');
+    detector.onState({ ...up, state: 'Down', ...change });
+    world.run(world.now + 1000);
+    return bestRoutes(helper).length;
+  }
+
+  it('end together when the peer’s BFD does not depend on its routing process, RFC 5882 §4.3.2', () => {
+    assert.equal(routesLeft({}), 0);
+  });
+
+  it('do not when it does, or when it was stopped on purpose', () => {
+    assert.equal(routesLeft({ remoteIndependent: false }), 1);
+    assert.equal(routesLeft({ byAdministrator: true }), 1);
+  });
+});
 
 describe('long-lived graceful restart', () => {
   it('keeps routes of a peer that stays away, least preferred and marked, and drops them in the end', () => {

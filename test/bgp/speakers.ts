@@ -2,7 +2,15 @@
 // time, are delayed, cut into pieces and broken.
 
 import { pino } from 'pino';
-import type { Clock, Connection, ConnectionHandlers, Listener, Millis, Transport } from '../../bgp/edges.ts';
+import type {
+  Clock,
+  Connection,
+  ConnectionHandlers,
+  FailureDetector,
+  Listener,
+  Millis,
+  Transport,
+} from '../../bgp/edges.ts';
 import { acceptAll, type PeerSettings, type SpeakerSettings } from '../../bgp/settings.ts';
 import { Speaker } from '../../bgp/speaker.ts';
 import type { Address } from '../../net/address.ts';
@@ -279,8 +287,9 @@ export function speakerSettings(
   };
 }
 
-export function speakerIn(world: World, address: Address): Speaker {
+export function speakerIn(world: World, address: Address, failureDetector?: FailureDetector): Speaker {
   return new Speaker({
+    ...(failureDetector ? { failureDetector } : {}),
     transport: world.transport(address),
     clock: world.clock(),
     log: pino({ level: process.env['TWILL_TEST_LOG'] ?? 'silent' }),

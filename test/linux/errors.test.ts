@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { errnoName, hasCode, LinuxError } from '../../linux/errors.ts';
 import { parseNftError } from '../../linux/nftables-error.ts';
 import { netlinkAddress, parseSocketAddress, socketAddress } from '../../linux/sockaddr.ts';
-import { routeProtocolFilter } from '../../linux/socket-filter.ts';
+import { routeFilter } from '../../linux/socket-filter.ts';
 import { md5Signature } from '../../linux/sockets.ts';
 import { parseAddress } from '../../net/address.ts';
 import { hex, plain } from './hex.ts';
@@ -73,7 +73,8 @@ describe('route protocol filter', () => {
       ];
       const k = view.getUint32(pc * 8 + 4, true);
       if (code === 0x06) return k;
-      if (code === 0x28) accumulator = data.getUint16(k);
+      if (code === 0x20) accumulator = data.getUint32(k);
+      else if (code === 0x28) accumulator = data.getUint16(k);
       else if (code === 0x30) accumulator = data.getUint8(k);
       else if (code === 0x15) pc += accumulator === k ? ifTrue : ifFalse;
       else assert.fail(`unknown code ${code}`);
@@ -81,10 +82,11 @@ describe('route protocol filter', () => {
   }
 
   it('drops routes of the protocols, and nothing else', () => {
-    const program = routeProtocolFilter([80, 81]);
-    const message = (type: number, protocol: number): Uint8Array => {
+    const program = routeFilter({ protocols: [80, 81] });
+    const message = (type: number, protocol: number, portId = 0): Uint8Array => {
       const packet = new Uint8Array(64);
       new DataView(packet.buffer).setUint16(4, type, true);
+      new DataView(packet.buffer).setUint32(12, portId, true);
       packet[21] = protocol;
       return packet;
     };
@@ -94,5 +96,11 @@ describe('route protocol filter', () => {
       assert.equal(run(program, message(type, 4)), 0xffffffff);
     }
     assert.equal(run(program, message(16, 80)), 0xffffffff);
+    const ownChanges = routeFilter({ protocols: [81], portId: 0x89abcdef });
+    assert.equal(run(ownChanges, message(24, 81, 0x89abcdef)), 0);
+    assert.equal(run(ownChanges, message(25, 81, 0x89abcdef)), 0);
+    assert.equal(run(ownChanges, message(25, 81, 0x12345678)), 0xffffffff);
+    assert.equal(run(ownChanges, message(25, 81)), 0xffffffff);
+    assert.equal(run(ownChanges, message(24, 4, 0x89abcdef)), 0xffffffff);
   });
 });

@@ -19,7 +19,14 @@ describe('bgp settings from resources', () => {
     assert.equal(settings?.asn, 64512);
     assert.equal(settings?.routerId, parseIpv4('10.0.0.1'));
     assert.deepEqual(settings?.listen, [{ address: 0, port: 179 }]);
-    assert.deepEqual(settings?.fib, { table: 254, protocol: 81, priority: 1024, only: [] });
+    assert.deepEqual(settings?.fib, {
+      table: 254,
+      protocol: 81,
+      priority: 1024,
+      priority6: 1024,
+      only: [],
+      workloadProtocol: 80,
+    });
     assert.deepEqual(names(settings?.peers), ['mesh:10.0.0.2', 'mesh:10.0.0.3']);
     const [peer] = settings?.peers ?? [];
     assert.deepEqual(
@@ -405,16 +412,12 @@ describe('bgp settings from resources', () => {
     const { settings, problems } = settingsOf('a', [
       ...threeNodes,
       configuration('default', { serviceClusterIPs: [{ cidr: '10.96.0.0/12' }], ignoredInterfaces: ['docker0'] }),
-      filter('metric', { importV4: [{ action: 'Accept', operations: [{ setPriority: { value: 512 } }] }] }),
-      peer('tor', { peerIP: '10.0.0.254', asNumber: 65100, filters: ['metric'], reachableBy: '10.0.0.253' }),
       peer('pods', { localWorkloadSelector: 'all()', asNumber: 65200 }),
     ]);
-    assert.equal(settings?.peers.length, 3);
+    assert.equal(settings?.peers.length, 2);
     assert.deepEqual(problems.map(({ resource, field }) => `${resource} ${field}`).sort(), [
       'BGPConfiguration/default spec.serviceClusterIPs',
-      'BGPFilter/metric spec.importV4[0].operations',
       'BGPPeer/pods spec.localWorkloadSelector',
-      'BGPPeer/tor spec.reachableBy',
     ]);
     assert(problems.every(({ problem }) => problem.includes('reserved for later')));
   });
@@ -483,6 +486,53 @@ describe('bgp settings from resources', () => {
       configuration('default', { ipv4NormalRoutePriority: 100, ipv6NormalRoutePriority: 200 }),
     ]);
     assert.deepEqual([settings?.fib?.priority, settings?.fib?.priority6], [100, 200]);
+    const ofFilters = { 'ipv4-unicast': 100, 'ipv6-unicast': 200 };
+    assert.deepEqual(settings?.peers[0]?.importFilter.normalPriority, ofFilters);
+    assert.deepEqual(settings?.peers[0]?.exportFilter.normalPriority, ofFilters);
+    const onlyIpv4 = settingsOf('a', [...threeNodes, configuration('default', { ipv4NormalRoutePriority: 100 })]);
+    assert.deepEqual([onlyIpv4.settings?.fib?.priority, onlyIpv4.settings?.fib?.priority6], [100, 1024]);
+  });
+
+  it('reaches a peer by the gateway that its BGPPeer names', () => {
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      peer('far', { peerIP: '192.0.2.1', asNumber: 65100, reachableBy: '10.0.0.253' }),
+      peer('port', { peerIP: '192.0.2.2:1790', asNumber: 65100, reachableBy: '10.0.0.254' }),
+      peer('others', { node: 'b', peerIP: '192.0.2.3', asNumber: 65100, reachableBy: '10.0.0.254' }),
+      peer('itself', { peerIP: '192.0.2.4', asNumber: 65100, reachableBy: '192.0.2.4' }),
+    ]);
+    assert.deepEqual(
+      settings?.staticRoutes?.map(({ origin, prefix, gateway }) => [
+        origin,
+        formatPrefix(prefix),
+        formatAddress(gateway),
+      ]),
+      [
+        ['BGPPeer/far reachableBy', '192.0.2.1/32', '10.0.0.253'],
+        ['BGPPeer/port reachableBy', '192.0.2.2/32', '10.0.0.254'],
+      ],
+    );
+    assert.deepEqual(
+      problems.map(({ resource, field, problem }) => `${resource} ${field}: ${problem}`),
+      [
+        'BGPPeer/itself spec.reachableBy: "192.0.2.4" is not the address of a gateway to 192.0.2.4; write one of the same family',
+      ],
+    );
+  });
+
+  it('announces pods beside the blocks inside pools only, and needs no blackhole for a block of one address', () => {
+    const { settings } = settingsOf('a', [
+      ...threeNodes,
+      pool('plain', '10.244.0.0/16', {}),
+      affinity('a', '10.244.0.1/32', 'confirmed'),
+      configuration('default', { prefixAdvertisements: [{ cidr: '10.244.0.0/16', communities: ['1:2'] }] }),
+    ]);
+    assert.deepEqual(settings?.workloads?.inside.map(formatPrefix), ['10.244.0.0/16']);
+    assert.equal(settings?.workloads?.communities.length, 1);
+    assert.deepEqual(
+      settings?.originate.map(({ blackhole }) => blackhole),
+      [false],
+    );
   });
 
   it('drains when its Node says so', () => {

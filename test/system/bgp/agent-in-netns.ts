@@ -41,6 +41,15 @@ export class Agent {
     return child;
   }
 
+  /** The whole of twill-node, with its supervisor. */
+  startNode(): ChildProcess {
+    const { directory, netns } = this.bench;
+    const words = ['--node-name', 'n1', '--run-dir', directory, '--state-dir', directory, '--health-port', '0'];
+    const child = run(netns, 'agent/main.ts', ...words, '--etcd-endpoints', this.endpoint);
+    this.children.push(child);
+    return child;
+  }
+
   async put(
     kind: string,
     name: string,

@@ -8,8 +8,10 @@ import { MessageType } from '../../../bgp/wire/message.ts';
 import { MessageReader } from '../../../bgp/wire/message-reader.ts';
 
 export interface RawPeerOptions {
+  /** Whom to call; default 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
-  /** Its own address, in 127.0.0.0/8. */
+  /** Its own address. */
   readonly address: string;
   readonly asn: number;
   readonly routerId: number;
@@ -32,7 +34,11 @@ export class RawPeer {
 
   constructor(options: RawPeerOptions) {
     this.#options = options;
-    this.#socket = createConnection({ host: '127.0.0.1', port: options.port, localAddress: options.address });
+    this.#socket = createConnection({
+      host: options.host ?? '127.0.0.1',
+      port: options.port,
+      localAddress: options.address,
+    });
     this.#socket.setNoDelay(true);
     this.#socket.on('connect', () => this.#socket.write(this.#open()));
     this.#socket.on('data', (bytes) => this.#onData(bytes));
@@ -106,7 +112,7 @@ function countNlri(bytes: Uint8Array, from: number, to: number): number {
 }
 
 /** UPDATEs with ten /24 each, every one with attributes of its own: `first` is the number of the first prefix. */
-export function announcements(count: number, asn: number, first = 0): Uint8Array {
+export function announcements(count: number, asn: number, first = 0, nextHop = [127, 0, 0, 9]): Uint8Array {
   const perUpdate = 10;
   const header = 19;
   /** ORIGIN, AS_PATH of two, NEXT_HOP. */
@@ -123,7 +129,7 @@ export function announcements(count: number, asn: number, first = 0): Uint8Array
     bytes.set(parts, at + header + 4);
     view.setUint32(at + header + 13, asn);
     view.setUint32(at + header + 17, 100_000 + i);
-    bytes.set([0x40, 3, 4, 127, 0, 0, 9], at + header + 21);
+    bytes.set([0x40, 3, 4, ...nextHop], at + header + 21);
     at += header + 4 + attributes;
     for (const end = Math.min(count, i + perUpdate); i < end; i++, at += 4) {
       const prefix = (1 << 16) + first + i;

@@ -34,7 +34,7 @@ describe('monitor', function () {
     const monitor = new Monitor({
       netns: netns('monitor'),
       watch: subjects,
-      ignoreRouteProtocols: ignore,
+      ignoreRoutes: { protocols: ignore },
       ...(bufferBytes && { bufferBytes }),
       onEvents: (batch) => {
         assert.ok(batch.length > 0);
