@@ -48,6 +48,9 @@ export class AttributeScan {
   /** Index of an attribute code, -1 when it was not seen, or SEEN when it was and is not kept. */
   readonly #index = new Int16Array(256);
 
+  /** What comes after some attribute could not be read. */
+  #isCutOff = false;
+
   /** Index into the lists, -1 when the attribute is not there. */
   indexOf(code: number): number {
     return Math.max(-1, this.#index[code] ?? -1);
@@ -69,6 +72,7 @@ export class AttributeScan {
     this.dropped = false;
     this.treatAsWithdraw = false;
     this.reset = undefined;
+    this.#isCutOff = false;
     this.forget();
     this.#index.fill(-1);
     let at = from;
@@ -90,6 +94,7 @@ export class AttributeScan {
     if (start > to || end > to) {
       // RFC 7606 §4: the NLRI field can still be found by the total length, so it is withdrawn.
       this.#wrong('treat-as-withdraw', code, 'its length runs past the attributes');
+      this.#isCutOff = true;
       return -1;
     }
     if (this.#index[code] !== -1) return this.#repeated(code, end);
@@ -155,7 +160,7 @@ export class AttributeScan {
     }
     // RFC 7606 §5.2: there may have been routes that we can not see, so withdrawing what we see is not enough.
     const worst = this.findings.find(({ outcome, code }) => {
-      return outcome === 'treat-as-withdraw' && code !== AttributeCode.mpUnreach;
+      return outcome === 'treat-as-withdraw' && (this.#isCutOff || code !== AttributeCode.mpUnreach);
     });
     if (worst) this.#wrong('session-reset', worst.code, 'malformed, in an UPDATE without reachable prefixes');
   }

@@ -266,6 +266,11 @@ describe('incidents', () => {
     assert.equal(to.table.has('198.51.100.0/24'), true);
   });
 
+  it('ends the session when MP_UNREACH_NLRI itself runs past the attributes: nobody knows what to withdraw', () => {
+    assert.equal(new Incident().receive('', '80 0f 09 0002 01', ''), 'reset 3/1');
+    assert.equal(new Incident().receive('', '80 0f 03 0002 01 80 0f 09 0002', ''), 'reset 3/1');
+  });
+
   it('reads no prefixes of a family that the session does not carry', () => {
     const families = ['ipv4-unicast'] as const;
     const incident = new Incident('external', { families, context: { families } });
