@@ -71,7 +71,9 @@ const envelope = (id: ResourceId, spec: Json): Json => ({
 });
 
 function policyThatDenies(id: ResourceId): Json {
-  return envelope(id, { tier: NO_TIER, order: FIRST, types: ['Ingress', 'Egress'], ingress: denyAll, egress: denyAll });
+  const deny = { tier: NO_TIER, order: FIRST, types: ['Ingress', 'Egress'], ingress: denyAll, egress: denyAll };
+  // It may have been about forwarded packets too.
+  return envelope(id, { ...deny, ...(id.kind === 'GlobalNetworkPolicy' && { applyOnForward: true }) });
 }
 
 function repairedPolicy(id: ResourceId, given: unknown, faults: readonly Fault[]): Json {
@@ -88,14 +90,22 @@ function repairedPolicy(id: ResourceId, given: unknown, faults: readonly Fault[]
       spec['order'] = FIRST;
       denyInItsTypes(spec);
     } else if (path === 'spec.tier') spec['tier'] = NO_TIER;
-    else {
-      spec['types'] = ['Ingress', 'Egress'];
-      denyInItsTypes(spec);
-      for (const field of ['doNotTrack', 'preDNAT', 'applyOnForward']) delete spec[field];
-    }
+    else denyAtItsStage(id, spec, fieldOf(path));
   }
   delete spec['performanceHints'];
   return envelope(id, spec);
+}
+
+/** A policy about what host endpoints forward has to go on denying that, and as early as it did. */
+function denyAtItsStage({ kind }: ResourceId, spec: Record<string, unknown>, faultyField: string): void {
+  const early = ['doNotTrack', 'preDNAT'].filter((field) => spec[field] === true);
+  const isStageKnown = !['doNotTrack', 'preDNAT', 'applyOnForward'].includes(faultyField) && early.length < 2;
+  const isBeforeNat = isStageKnown && spec['preDNAT'] === true;
+  spec['types'] = isBeforeNat ? ['Ingress'] : ['Ingress', 'Egress'];
+  spec['ingress'] = denyAll;
+  spec['egress'] = isBeforeNat ? [] : denyAll;
+  if (!isStageKnown) for (const field of ['doNotTrack', 'preDNAT', 'applyOnForward']) delete spec[field];
+  if (kind === 'GlobalNetworkPolicy' && (early.length > 0 || !isStageKnown)) spec['applyOnForward'] = true;
 }
 
 /** Rules that deny in the directions of the policy; where these follow from its rules, they stay what they were. */
