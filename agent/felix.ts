@@ -235,9 +235,11 @@ function followPackets(dataplane: Dataplane, tracer: Tracer, { query, signal }: 
   if (!(seconds > 0 && seconds <= longestTraceSec)) {
     throw new ControlError(400, `seconds must be more than 0 and at most ${longestTraceSec}`);
   }
-  const interfaceName = dataplane.interfaceOf(endpoint);
-  if (interfaceName === undefined) throw new ControlError(404, `felix knows no endpoint ${endpoint} on this node`);
-  const start = tracer.start(interfaceName);
+  const target = dataplane.traceTarget(endpoint);
+  if (!target)
+    throw new ControlError(404, `felix knows no endpoint ${endpoint} with an interface of its own on this node`);
+  const { interfaceName } = target;
+  const start = tracer.start(target);
   if (start.kind === 'busy') throw new ControlError(409, 'another trace is running on this node; wait for its end');
   if (start.kind === 'refused') throw new ControlError(500, `the kernel refuses to trace: ${start.error.message}`);
   return new JsonLines((emit) => {

@@ -36,6 +36,8 @@ export interface ResolvedConfig {
 
 /** What of all parameters shapes the rules and routes of this felix. Those of the process itself are in agent/options.ts. */
 const effective: ReadonlySet<string> = new Set([
+  'AllowIPIPPacketsFromWorkloads',
+  'AllowVXLANPacketsFromWorkloads',
   'DefaultEndpointToHostAction',
   'DisableConntrackInvalidCheck',
   'FailsafeInboundHostPorts',
@@ -52,6 +54,7 @@ const effective: ReadonlySet<string> = new Set([
   'NATPortRange',
   'NftablesFilterDenyAction',
   'NftablesMarkMask',
+  'VXLANPort',
 ]);
 
 /** What an administrator should hear about the configuration. */

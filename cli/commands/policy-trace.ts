@@ -17,7 +17,8 @@ export interface PolicyTraceOptions extends GlobalOptions {
 type Fields = Readonly<Record<string, unknown>>;
 
 export async function runPolicyTrace(pod: string, options: PolicyTraceOptions, world: World): Promise<void> {
-  const endpoint = pod.includes('/') ? pod : `${options.namespace ?? 'default'}/${pod}`;
+  const isWhole = pod.includes('/') || pod.startsWith('hostendpoint:');
+  const endpoint = isWhole ? pod : `${options.namespace ?? 'default'}/${pod}`;
   const runDir = options.runDir ?? world.environment['TWILL_RUN_DIR'] ?? '/run/twill';
   const query = new URLSearchParams({ endpoint, seconds: options.seconds ?? '10' });
   const interrupted = new AbortController();
@@ -49,7 +50,7 @@ async function explainFailure(
   const here = error.status === 404 ? error.message : `twill-node does not answer here (${error.message})`;
   try {
     const node = await nodeOf(endpoint, options, world);
-    if (node === undefined) return `${here}; the datastore has no endpoint of a pod ${endpoint} either`;
+    if (node === undefined) return `${here}; the datastore has no endpoint ${endpoint} either`;
     return `${here}; ${endpoint} is on node ${node}: run this command there`;
   } catch (cause) {
     if (cause instanceof CommandError) return `${here}; ${cause.message}`;
@@ -60,6 +61,11 @@ async function explainFailure(
 function nodeOf(endpoint: string, options: PolicyTraceOptions, world: World): Promise<string | undefined> {
   const [namespace = '', pod] = endpoint.split('/');
   return withResources(options, world, async (resources) => {
+    const [, hostEndpoint] = /^hostendpoint:(.+)$/.exec(endpoint) ?? [];
+    if (hostEndpoint !== undefined) {
+      const { resources: all } = await resources.list('HostEndpoint');
+      return all.find(({ metadata }) => metadata.name === hostEndpoint)?.spec.node;
+    }
     const list = await resources.list('WorkloadEndpoint', namespace);
     return list.resources.find(({ spec }) => spec.pod === pod)?.spec.node;
   });

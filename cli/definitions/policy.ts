@@ -41,8 +41,10 @@ export function definePolicyCommands(program: Command, world: World): void {
       (await import('../commands/policy-hits.ts')).runPolicyHits(name, options, world),
     );
   withGlobals(policy.command('trace'))
-    .description('Show live what policy decides about the packets of a pod of this node, and which rule does.')
-    .argument('<pod>', 'pod or namespace/pod')
+    .description(
+      'Show live what policy decides about the packets of a pod or host endpoint of this node, and which rule does.',
+    )
+    .argument('<pod>', 'pod, namespace/pod or hostendpoint:NAME')
     .option('-n, --namespace <namespace>', 'namespace of the pod')
     .option('--seconds <number>', 'for how long; Ctrl-C ends it earlier', '10')
     .option('--run-dir <directory>', 'where the agent’s sockets are (or TWILL_RUN_DIR)')

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Selector } from '../../datastore/model/selector/index.ts';
 import { ORIGIN_ANNOTATION } from '../../kube/policy/rules.ts';
-import { compileRule, denyRule, type RuleContext, type RuleInput } from './compile.ts';
+import { compileRule, denyRule, isUnenforceable, type RuleContext, type RuleInput } from './compile.ts';
 import { NO_TIER } from './fail-closed.ts';
 import type { IpSetSpec, IpSets } from './ip-sets.ts';
 import type { CalcPolicy, CalcProfile, CalcRule, CalcUpdate, PolicyId } from './output.ts';
@@ -120,7 +120,19 @@ export class ActiveRules {
         ? compileList(rules[direction], { ...context, direction }, sets)
         : [denyRule(tier === NO_TIER ? 'cannot be read' : 'tier is missing')];
     const early = stage === 'pre-dnat' || stage === 'untracked' ? { stage } : {};
-    return { output: { id, tier, staged, ...early, ingress: list('ingress'), egress: list('egress') }, sets };
+    const notEnforced = (['ingress', 'egress'] as const).flatMap((direction) =>
+      rules[direction].flatMap((rule, i) => (isUnenforceable(rule) ? originOf(rule, direction, i) : [])),
+    );
+    const output: CalcPolicy = {
+      id,
+      tier,
+      staged,
+      ...early,
+      ingress: list('ingress'),
+      egress: list('egress'),
+      ...(notEnforced.length > 0 && { notEnforced }),
+    };
+    return { output, sets };
   }
 
   #compileProfile(name: string): Active<CalcProfile> {
@@ -139,9 +151,12 @@ function compileList(
 ): readonly CalcRule[] {
   const compiled: CalcRule[] = [];
   for (const [i, rule] of rules.entries()) {
-    const origin = rule.metadata?.annotations?.[ORIGIN_ANNOTATION] ?? `${context.direction}[${i}]`;
-    const one = compileRule(rule, origin, context, sets);
+    const one = compileRule(rule, originOf(rule, context.direction, i), context, sets);
     if (one) compiled.push(one);
   }
   return compiled;
 }
+
+/** As in the resource, or what the rule was converted from. */
+const originOf = (rule: RuleInput, direction: 'ingress' | 'egress', index: number): string =>
+  rule.metadata?.annotations?.[ORIGIN_ANNOTATION] ?? `${direction}[${index}]`;

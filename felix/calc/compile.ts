@@ -72,7 +72,7 @@ export function compileRule(
   sets: Map<string, IpSetSpec>,
 ): CalcRule | undefined {
   if (!isReadable(rule)) return denyRule(origin);
-  const unenforceable = rule.http ?? rule.source?.services ?? rule.destination?.services;
+  const unenforceable = isUnenforceable(rule);
   if (unenforceable && rule.action === 'Allow') return undefined;
   const protocol = rule.protocol === undefined ? undefined : parseProtocol(rule.protocol);
   const notProtocol = rule.notProtocol === undefined ? undefined : parseProtocol(rule.notProtocol);
@@ -98,6 +98,10 @@ export function compileRule(
     origin,
   };
 }
+
+/** Has matches that are known, and that nothing here enforces. */
+export const isUnenforceable = ({ http, source, destination }: RuleInput): boolean =>
+  (http ?? source?.services ?? destination?.services) !== undefined;
 
 /**
  * Validation has read all of this before. Should it ever accept what is not understood here, leaving that out would make

@@ -68,6 +68,8 @@ export interface CalcPolicy {
   readonly stage?: 'pre-dnat' | 'untracked';
   readonly ingress: readonly CalcRule[];
   readonly egress: readonly CalcRule[];
+  /** Rules with matches that nothing here enforces, such as HTTP: "ingress[3]". They have failed closed. */
+  readonly notEnforced?: readonly string[];
 }
 
 export interface CalcProfile {

@@ -15,8 +15,9 @@ import type { Conntrack } from '../../linux/netlink/conntrack.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
 import type { Address } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
-import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
+import type { CalcUpdate, CalcWorkload, PolicyId, WorkloadId } from '../calc/output.ts';
 import { type KernelState, tableName } from '../nft/objects.ts';
+import type { TraceTarget } from '../nft/trace-table.ts';
 import { Auditor } from './auditor.ts';
 import { Awaiting, type AwaitResult } from './awaiting.ts';
 import type { TableChannel } from './channel.ts';
@@ -65,6 +66,8 @@ export interface DataplaneStatus {
   readonly flowsCut: number;
   /** Policies and profiles whose rules the kernel refuses: closed until they change. */
   readonly quarantined: readonly string[];
+  /** Rules with matches that nothing here enforces, by policy: they open nothing. */
+  readonly notEnforced: Readonly<Record<string, readonly string[]>>;
   readonly lastError: string;
 }
 
@@ -83,6 +86,7 @@ export class Dataplane {
   private readonly routes: KernelRoutes;
   private readonly awaiting = new Awaiting();
   private readonly switched = new Set<string>();
+  private readonly notEnforced = new Map<PolicyId, readonly string[]>();
   private readonly revocation: Revocation | undefined;
   private readonly cutter: FlowCutter | undefined;
   private readonly auditor = new Auditor();
@@ -135,6 +139,8 @@ export class Dataplane {
   onUpdate(update: CalcUpdate): void {
     this.table.receive(update);
     this.revocation?.receive(update);
+    if (update.kind === 'policy') this.noteUnenforced(update.policy.id, update.policy.notEnforced);
+    else if (update.kind === 'policy-removed') this.noteUnenforced(update.id, undefined);
     if (update.kind === 'in-sync' && !this.inSync) {
       this.inSync = true;
       this.log.info('in sync with the datastore');
@@ -209,6 +215,7 @@ export class Dataplane {
       repairs: this.repairs,
       flowsCut: this.cutter?.flowsCut ?? 0,
       quarantined: this.table.quarantined(),
+      notEnforced: Object.fromEntries(this.notEnforced),
       lastError: this.lastError,
     };
   }
@@ -251,13 +258,26 @@ export class Dataplane {
     return this.table.rules();
   }
 
-  /** The interface of the endpoint with this id, or of the pod `<namespace>/<pod>`. */
-  interfaceOf(name: string): string | undefined {
-    const exact = this.table.workload(name);
-    if (exact) return exact.interfaceName;
-    for (const { id, interfaceName } of this.table.workloads()) {
-      const [namespace, last = ''] = id.split('/');
-      if (`${namespace}/${parseWorkloadEndpointName(last)?.workload}` === name) return interfaceName;
+  /** What to follow of the endpoint with this id, of the pod `<namespace>/<pod>`, or of `hostendpoint:<name>`. */
+  traceTarget(name: string): TraceTarget | undefined {
+    const [, hostEndpoint] = /^hostendpoint:(.+)$/.exec(name) ?? [];
+    if (hostEndpoint !== undefined) {
+      const interfaceName = this.table.interfaceOfHostEndpoint(hostEndpoint);
+      return interfaceName === undefined ? undefined : { interfaceName, addresses: [] };
+    }
+    const workload = this.table.workload(name) ?? this.workloadOfPod(name);
+    return (
+      workload && {
+        interfaceName: workload.interfaceName,
+        addresses: workload.addresses.map(({ address }) => address),
+      }
+    );
+  }
+
+  private workloadOfPod(name: string): CalcWorkload | undefined {
+    for (const workload of this.table.workloads()) {
+      const [namespace, last = ''] = workload.id.split('/');
+      if (`${namespace}/${parseWorkloadEndpointName(last)?.workload}` === name) return workload;
     }
     return undefined;
   }
@@ -416,6 +436,16 @@ export class Dataplane {
       throw new Error(`nftables refused the transaction: ${result.message}`);
     }
     ruleset.committed();
+  }
+
+  private noteUnenforced(policy: PolicyId, rules: readonly string[] | undefined): void {
+    if (!rules) {
+      this.notEnforced.delete(policy);
+      return;
+    }
+    if (this.notEnforced.get(policy)?.join() === rules.join()) return;
+    this.notEnforced.set(policy, rules);
+    this.log.warn({ policy, rules }, 'matches on services and HTTP are not enforced here: these rules open nothing');
   }
 
   /** An endpoint that another one takes the interface from is no longer in the kernel. */

@@ -55,6 +55,12 @@ export class HostEndpoints {
     this.dirty ||= this.endpoints.size > 0;
   }
 
+  interfaceOf(id: string): string | undefined {
+    const resolved = resolveHostEndpoints([...this.endpoints.values()], this.interfaces);
+    for (const [name, endpoint] of resolved) if (endpoint.id === id && name !== everyInterface) return name;
+    return undefined;
+  }
+
   get size(): number {
     return this.endpoints.size;
   }

@@ -110,6 +110,11 @@ export class DesiredTable {
     this.hostEndpoints.setInterfaces(interfaces);
   }
 
+  /** The first of its interfaces; undefined: it has none of its own. */
+  interfaceOfHostEndpoint(id: string): string | undefined {
+    return this.hostEndpoints.interfaceOf(id);
+  }
+
   isWorkloadInterface(name: string): boolean {
     return this.config.interfacePrefixes.some((prefix) => name.startsWith(prefix));
   }

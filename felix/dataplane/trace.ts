@@ -9,7 +9,7 @@
 import type { NftTrace, TracedPacket } from '../../linux/netlink/nftables-trace.ts';
 import { formatAddress } from '../../net/address.ts';
 import { tableName } from '../nft/objects.ts';
-import { traceChains, traceTableName } from '../nft/trace-table.ts';
+import { traceTableName } from '../nft/trace-table.ts';
 import type { RenderedRule } from './policies.ts';
 
 export interface TraceDecision {
@@ -99,9 +99,9 @@ export class TraceReader {
 
   private begin(trace: NftTrace): void {
     const known = this.journeys.get(trace.id);
-    const isSent = trace.chain === traceChains.prerouting;
+    const isSent = trace.chain === 'sent';
     // The hook at which a packet begins tells it from an older one with the same id.
-    const sent = isSent || (known?.sent === true && trace.chain === traceChains.forward);
+    const sent = isSent || (known?.sent === true && trace.chain === 'received');
     this.journeys.delete(trace.id);
     this.journeys.set(trace.id, { sent, received: !isSent, packet: trace.packet ?? known?.packet, before: [] });
     const [oldest] = this.journeys.keys();

@@ -5,7 +5,7 @@ import type { LinuxError } from '../../linux/errors.ts';
 import { Monitor } from '../../linux/monitor.ts';
 import { NftBatchSocket } from '../../linux/netlink/nftables-batch.ts';
 import type { NetnsRef } from '../../linux/netns.ts';
-import { traceTable } from '../nft/trace-table.ts';
+import { type TraceTarget, traceTable } from '../nft/trace-table.ts';
 import { type TraceDecision, TraceReader, type TraceSource } from './trace.ts';
 
 export type TraceStart =
@@ -34,7 +34,7 @@ export class Tracer {
     this.netns = netns;
   }
 
-  start(interfaceName: string): TraceStart {
+  start(target: TraceTarget): TraceStart {
     if (this.stop) return { kind: 'busy' };
     const where = this.netns === undefined ? {} : { netns: this.netns };
     const reader = new TraceReader(this.source);
@@ -52,7 +52,7 @@ export class Tracer {
     });
     // A socket for this alone: closing it removes the table.
     const socket = new NftBatchSocket(where);
-    const [error] = socket.run(traceTable(interfaceName));
+    const [error] = socket.run(traceTable(target));
     let stop = (): void => {};
     const ended = new Promise<void>((resolve) => {
       stop = () => {

@@ -3,7 +3,7 @@
 
 import { builtInTiers } from '../../datastore/model/index.ts';
 import { formatPrefix } from '../../net/prefix.ts';
-import { compileRule, type RuleInput } from '../calc/compile.ts';
+import { compileRule, isUnenforceable, type RuleInput } from '../calc/compile.ts';
 import { type AnyPolicy, policyInput } from '../calc/inputs.ts';
 import type { IpSetSpec, SourceShape } from '../calc/ip-sets.ts';
 import { type IndexedSelector, LabelIndex } from '../calc/label-index.ts';
@@ -26,7 +26,8 @@ export interface Finding {
     | 'selects-nobody'
     | 'allows-everything'
     | 'only-logs'
-    | 'never-matches';
+    | 'never-matches'
+    | 'not-enforced';
   /** Policy, or key of the resource. */
   readonly subject: string;
   /** `ingress[3]`; absent when it is about the whole. */
@@ -99,10 +100,18 @@ function compile(policy: AnyPolicy, place: PlacedPolicy, findings: Finding[]): L
     (rules?.[direction] ?? []).flatMap((rule: RuleInput, i) => {
       const origin = `${direction}[${i}]`;
       const one = compileRule(rule, origin, { direction, namespace: rules?.namespace ?? '' }, sets);
-      if (one) return [one];
-      const text = 'has a match on services or HTTP, which is not enforced here: it never matches';
-      findings.push({ severity: 'error', kind: 'never-matches', subject: place.id, rule: origin, text });
-      return [];
+      if (isUnenforceable(rule)) {
+        const effect = one ? `it acts as ${one.action} without it` : 'it never matches';
+        const text = `has a match on services or HTTP, which is not enforced here: ${effect}`;
+        findings.push({
+          severity: 'error',
+          kind: one ? 'not-enforced' : 'never-matches',
+          subject: place.id,
+          rule: origin,
+          text,
+        });
+      }
+      return one ? [one] : [];
     });
   return { policy, place, ingress: list('ingress'), egress: list('egress'), sets };
 }

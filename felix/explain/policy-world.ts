@@ -16,7 +16,7 @@ import {
   type Profile,
   type Resource,
 } from '../../datastore/model/index.ts';
-import { type Address, familyOf } from '../../net/address.ts';
+import { type Address, type Family, familyOf } from '../../net/address.ts';
 import { parsePrefixOrAddress, prefixContains } from '../../net/prefix.ts';
 import { decode } from '../calc/decode.ts';
 import { type CalcGraph, createCalcGraph, type RawUpdate } from '../calc/graph.ts';
@@ -230,7 +230,10 @@ export class PolicyWorld {
       const allowed = verdict.allowed || verdict.decidedBy.kind === 'no-profile';
       return { node, hostEndpoint: subject.id, direction, allowed, verdict };
     };
-    const early = direction === 'ingress' ? this.#earlyVerdict(subject, direction, packet, options) : undefined;
+    // A failsafe port of the node is open on the way to others as well, as far as these early policies go.
+    const isFailsafe = failsafePort(this.#picture.parameters, direction, packet) !== undefined;
+    const early =
+      direction === 'ingress' && !isFailsafe ? this.#earlyVerdict(subject, direction, packet, options) : undefined;
     // Untracked packets do not meet the forward policies; those that a pre-DNAT policy lets in do.
     if (early && (!early.allowed || early.stage === 'untracked')) return of(early);
     const isConcerned = subject.forwardTiers.some((tier) => tier[direction].length > 0);
@@ -253,6 +256,10 @@ export class PolicyWorld {
     if (!subject) {
       return { kind: 'exempt', allowed: false, reason: 'its endpoint is not valid or has no interface: it is cut off' };
     }
+    if (direction === 'egress' && isEncapsulated(this.#picture.parameters, packet)) {
+      const reason = 'workloads may not send encapsulated packets (AllowIPIP-, AllowVXLANPacketsFromWorkloads)';
+      return { kind: 'exempt', allowed: false, reason };
+    }
     return { kind: 'policy', subject, verdict: this.#evaluate(subject, direction, packet, options) };
   }
 
@@ -270,7 +277,8 @@ export class PolicyWorld {
     const subject =
       subjects.find(({ id }) => id === end.hostEndpoint) ??
       subjects.find(({ expectedAddresses }) => expectedAddresses.includes(address)) ??
-      subjects.find(({ interfaceName }) => interfaceName === '*');
+      subjects.find(({ interfaceName }) => interfaceName === '*') ??
+      onlySubject(subjects, familyOf(address));
     if (!subject) return { kind: 'exempt', allowed: true, reason: `no host endpoint protects ${end.name}` };
     const failsafe = failsafePort(this.#picture.parameters, direction, packet);
     if (failsafe) return { kind: 'exempt', allowed: true, reason: `${failsafe} is a failsafe port` };
@@ -378,6 +386,21 @@ export class PolicyWorld {
     }
     return silent;
   }
+}
+
+function isEncapsulated(parameters: Readonly<Record<string, string>>, packet: Packet): boolean {
+  const isVxlan = packet.protocol === 17 && packet.destinationPort === Number(parameters['VXLANPort'] ?? 4789);
+  return (
+    (packet.protocol === 4 && parameters['AllowIPIPPacketsFromWorkloads'] !== 'true') ||
+    (isVxlan && parameters['AllowVXLANPacketsFromWorkloads'] !== 'true')
+  );
+}
+
+/** The only one of a node is that of its only interface, as far as resources tell; unless it names other addresses. */
+function onlySubject(subjects: readonly CalcHostEndpoint[], family: Family): CalcHostEndpoint | undefined {
+  const [only, ...more] = subjects;
+  const namesOthers = only?.expectedAddresses.some((address) => familyOf(address) === family);
+  return more.length === 0 && !namesOthers ? only : undefined;
 }
 
 const entryOf = (resource: Resource): RawUpdate => ({

@@ -47,6 +47,9 @@ function formatTier({ tier, policies, outcome }: TierStep): readonly string[] {
   for (const step of policies) {
     lines.push(`    ${policyName(step.policy)}${step.staged ? ' (staged, not enforced)' : ''}: ${step.outcome}`);
     lines.push(...step.rules.map((rule) => `  ${formatRule(rule)}`));
+    for (const origin of step.notEnforced ?? []) {
+      lines.push(`        ${origin} has a match on services or HTTP, which is not enforced here: it opens nothing`);
+    }
   }
   return lines;
 }

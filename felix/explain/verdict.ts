@@ -26,6 +26,8 @@ export interface PolicyStep {
   readonly outcome: 'allow' | 'deny' | 'pass' | 'no-match';
   /** In order, up to the rule that decides. */
   readonly rules: readonly RuleStep[];
+  /** Rules of this direction with matches that nothing here enforces, such as HTTP. */
+  readonly notEnforced?: readonly string[];
 }
 
 export interface TierStep {
@@ -135,7 +137,9 @@ class Walk {
   #policy(id: PolicyId): PolicyStep {
     const policy = this.#picture.policies.get(id);
     const { steps, outcome } = this.#rules(id, policy?.[this.#direction] ?? []);
-    return { policy: id, staged: policy?.staged ?? false, outcome, rules: steps };
+    const notEnforced = policy?.notEnforced?.filter((origin) => origin.startsWith(this.#direction)) ?? [];
+    const own = notEnforced.length > 0 ? { notEnforced } : {};
+    return { policy: id, staged: policy?.staged ?? false, outcome, rules: steps, ...own };
   }
 
   #profile(name: string): ProfileStep {

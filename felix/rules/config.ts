@@ -18,11 +18,19 @@ export interface RulesConfig {
   readonly withoutAcceptedMark: string;
   readonly failsafe: { readonly inbound: readonly FailsafePort[]; readonly outbound: readonly FailsafePort[] };
   readonly dropInvalid: boolean;
+  readonly encapsulation: Encapsulation;
   readonly logPrefix: string;
   /** "10/second"; absent: every packet. */
   readonly logRate?: string;
   readonly logBurst: number;
   readonly nat: NatConfig;
+}
+
+/** What workloads may send: whoever unpacks it would take what is inside for another's. */
+export interface Encapsulation {
+  readonly ipip: boolean;
+  readonly vxlan: boolean;
+  readonly vxlanPort: number;
 }
 
 export interface NatConfig {
@@ -75,6 +83,11 @@ export function rulesConfig(parameters: Readonly<Record<string, string>> = {}): 
       outbound: parseFailsafe(text('FailsafeOutboundHostPorts', defaultFailsafeOutbound)),
     },
     dropInvalid: text('DisableConntrackInvalidCheck', 'false') !== 'true',
+    encapsulation: {
+      ipip: text('AllowIPIPPacketsFromWorkloads', 'false') === 'true',
+      vxlan: text('AllowVXLANPacketsFromWorkloads', 'false') === 'true',
+      vxlanPort: Number(wellFormed('VXLANPort', /^\d{1,5}$/) ?? 4789),
+    },
     logPrefix: text('LogPrefix', 'calico-packet'),
     ...(limit !== undefined && { logRate: limit }),
     logBurst: Number(text('LogActionRateLimitBurst', '5')),

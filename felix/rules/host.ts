@@ -98,22 +98,30 @@ export function hostEntryRules({ stage, direction }: HostHook, tiers: string, co
     case 'untracked': {
       const [toHere, fromThere] = direction === 'ingress' ? [inbound, outbound] : [outbound, inbound];
       // Without connection tracking answers need a rule too.
-      return [...failsafeRules(toHere, direction, 'dport'), ...failsafeRules(fromThere, direction, 'sport'), go];
+      return [
+        ...failsafeRules(toHere, direction, 'dport'),
+        ...failsafeRules(fromThere, direction, 'sport'),
+        discovery,
+        go,
+      ];
     }
     case 'preDnat':
-      return [...failsafeRules(inbound, direction, 'dport'), go];
+      return [...failsafeRules(inbound, direction, 'dport'), discovery, go];
     case 'forward':
       return [...revokedRules, ...invalidRules(config), go];
     case 'normal':
       return [
         ...revokedRules,
         ...failsafeRules(direction === 'ingress' ? inbound : outbound, direction, 'dport'),
-        { text: `${neighbourDiscovery} accept`, comment: 'neighbour discovery' },
+        discovery,
         ...invalidRules(config),
         go,
       ];
   }
 }
+
+/** At every stage: without it no failsafe port can be reached by IPv6. */
+const discovery: Rule = { text: `${neighbourDiscovery} accept`, comment: 'neighbour discovery' };
 
 const invalidRules = ({ dropInvalid }: RulesConfig): Rule[] =>
   dropInvalid

@@ -43,6 +43,7 @@ export const dropCounters = {
   source: 'drop/foreign-source-or-interface',
   invalid: 'drop/conntrack-invalid',
   unknown: 'drop/unknown-interface',
+  encapsulated: 'drop/encapsulated-by-a-workload',
   toHost: 'drop/workload-to-host',
   revoked: 'drop/answers-of-revoked-flows',
 } as const;
@@ -137,8 +138,21 @@ function dispatchRules(direction: Direction, field: 'iifname' | 'oifname', confi
   return [
     ...(config.dropInvalid ? [invalid] : []),
     ...revokedRules,
+    ...(direction === 'egress' ? encapsulationRules(config) : []),
     { text: `${field} vmap @${dispatchMap(direction)}`, comment: 'policies of the endpoint' },
     { text: `counter name "${dropCounters.unknown}" drop`, comment: 'unknown interface' },
+  ];
+}
+
+/** A node that unpacks such packets would forward what is inside, whatever its source says. */
+function encapsulationRules({ encapsulation: { ipip, vxlan, vxlanPort } }: RulesConfig): Rule[] {
+  const drop = (match: string, name: string): Rule => ({
+    text: `${match} counter name "${dropCounters.encapsulated}" drop`,
+    comment: `${name} from a workload`,
+  });
+  return [
+    ...(ipip ? [] : [drop('meta l4proto 4', 'IP-in-IP')]),
+    ...(vxlan ? [] : [drop(`meta l4proto 17 th dport ${vxlanPort}`, 'VXLAN')]),
   ];
 }
 

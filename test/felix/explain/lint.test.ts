@@ -112,13 +112,19 @@ describe('policy lint', () => {
       lint(
         policy('prod/tier', { tier: 'none', ingress: [{ ...tcp, destination: { ports: [80] } }] }),
         policy('prod/types', { types: ['Ingress'], egress: [{ action: 'Deny' }] }),
-        policy('prod/http', { ingress: [{ ...tcp, http: { methods: ['GET'] } }] }),
+        policy('prod/http', {
+          ingress: [
+            { ...tcp, http: { methods: ['GET'] } },
+            { action: 'Deny', protocol: 'UDP', source: { services: { name: 'a' } } },
+          ],
+        }),
         policy('prod/broken', { selector: "app == 'client'", ingress: [{ action: 'Alow' }] }),
       ),
       [
         'error ignored-rules NetworkPolicy/prod/types',
         'error missing-tier NetworkPolicy/prod/tier',
         'error never-matches NetworkPolicy/prod/http ingress[0]',
+        'error not-enforced NetworkPolicy/prod/http ingress[1]',
         `error unreadable ${key('NetworkPolicy', 'prod/broken')}`,
       ],
     );

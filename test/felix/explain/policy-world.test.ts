@@ -53,6 +53,33 @@ describe('policy world', () => {
     );
   });
 
+  it('says which rules have matches that nothing enforces', () => {
+    const subject = world(
+      policy('prod/web', {
+        selector: "app == 'web'",
+        ingress: [{ action: 'Allow', protocol: 'TCP', http: { methods: ['GET'] } }],
+      }),
+    );
+    const explanation = ask(subject, 'prod/client', 'prod/web', 'tcp/80');
+    assert.equal(explanation.allowed, false);
+    assert.match(
+      formatExplanation(explanation),
+      /ingress\[0\] has a match on services or HTTP, which is not enforced here/,
+    );
+  });
+
+  it('takes the only host endpoint of a node for that of its interface, and lets workloads encapsulate nothing', () => {
+    const subject = world(
+      entry('HostEndpoint', 'n1-eth0', { spec: { node: 'n1', interfaceName: 'eth0' } }),
+      entry('FelixConfiguration', 'default', { spec: { vxlanPort: 4790 } }),
+    );
+    assert.equal(ask(subject, '198.51.100.1', 'node:n1', 'tcp/80').allowed, false);
+    assert.equal(ask(subject, '198.51.100.1', 'node:n1', 'tcp/22').allowed, true);
+    assert.equal(ask(subject, 'prod/web', '198.51.100.1', 'udp/4789').allowed, true);
+    assert.equal(ask(subject, 'prod/web', '198.51.100.1', 'udp/4790').allowed, false);
+    assert.equal(ask(subject, 'prod/web', '198.51.100.1', '4').allowed, false);
+  });
+
   it('names the rule, the end of the tier, and what comes close', () => {
     const subject = world(
       policy('prod/web', {

@@ -157,14 +157,14 @@ describe('felix in the kernel: the agent', function () {
 
   const traceTables = (): string => sh(`ip netns exec ${node.name} nft list tables | grep trace || true`);
   const follow = (
-    pod: Pod,
+    endpoint: Pod | string,
     seconds: number,
   ): { events: Record<string, unknown>[]; end: () => void; done: Promise<void> } => {
     const events: Record<string, unknown>[] = [];
     const abort = new AbortController();
     const done = callControlLines(
       join(folder, 'felix.sock'),
-      `/v1/trace?endpoint=web/${pod.name}&seconds=${seconds}`,
+      `/v1/trace?endpoint=${typeof endpoint === 'string' ? endpoint : `web/${endpoint.name}`}&seconds=${seconds}`,
       (line) => events.push(line as Record<string, unknown>),
       abort.signal,
     );
@@ -200,6 +200,60 @@ describe('felix in the kernel: the agent', function () {
     await trace.done;
     await until('the table is gone', () => traceTables() === '');
     assert.equal((await status())['repairs'], repairs);
+  });
+
+  it('names policies that drop before destination NAT and before connection tracking, and follows host endpoints', async () => {
+    const early = (name: string, stage: Record<string, boolean>, port: number): void =>
+      put('globalnetworkpolicies', name, 'GlobalNetworkPolicy', {
+        tier: 'default',
+        selector: "app == 'uplink'",
+        applyOnForward: true,
+        ...stage,
+        types: ['Ingress'],
+        ingress: [{ action: 'Deny', protocol: 'TCP', destination: { ports: [port] } }],
+      });
+    early('before-nat', { preDNAT: true }, 82);
+    early('untracked', { doNotTrack: true }, 83);
+    put('hostendpoints', 'uplink', 'HostEndpoint', {
+      node: 'node1',
+      interfaceName: 'eth0',
+      profiles: ['kns.web'],
+    });
+    await until(
+      'both policies',
+      () => node.ruleset().includes('before-nat') && node.ruleset().includes('GlobalNetworkPolicy//untracked'),
+    );
+    const denials = [
+      '192.0.2.9 -> 10.65.0.2:82 ingress deny: rule GlobalNetworkPolicy/before-nat ingress[0]',
+      '192.0.2.9 -> 10.65.0.2:83 ingress deny: rule GlobalNetworkPolicy/untracked ingress[0]',
+    ];
+    for (const endpoint of [b, 'hostendpoint:uplink']) {
+      const trace = follow(endpoint, 30);
+      await until('tracing', () => trace.events.length > 0);
+      for (const port of [82, 83]) assert.equal(node.talks(node.outside, '10.65.0.2', port, 'tcp', 0.1), false);
+      const all = () => decisions(trace.events);
+      await until('the decisions', () => denials.every((line) => all().includes(line))).catch(() => {
+        throw new Error(all().join('\n'));
+      });
+      if (typeof endpoint === 'string') {
+        assert.equal(node.talks(node.outside, '192.0.2.1', 84, 'tcp', 0.1), false, 'nobody listens');
+        const toNode = '192.0.2.9 -> 192.0.2.1:84 ingress allow: rule profile/kns.web ingress[0]';
+        await until('the node’s own', () => all().includes(toNode)).catch(() => {
+          throw new Error(all().join('\n'));
+        });
+      }
+      trace.end();
+      await trace.done;
+      await until('the table is gone', () => traceTables() === '');
+    }
+    for (const [plural, name] of [
+      ['globalnetworkpolicies', 'before-nat'],
+      ['globalnetworkpolicies', 'untracked'],
+      ['hostendpoints', 'uplink'],
+    ]) {
+      assert.ok(etcdctl('del', `/calico/resources/v3/projectcalico.org/${plural}/${name}`));
+    }
+    await until('they are gone', () => !node.ruleset().includes('host-normal'));
   });
 
   it('shows the decisions to people, and says on which node a pod is', async () => {
