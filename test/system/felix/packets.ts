@@ -1,7 +1,11 @@
 // Raw packets for probes: ICMP, UDP, UDP-Lite, TCP and SCTP, with the checksums that connection tracking looks at.
 
 import { spawnSync } from 'node:child_process';
-import { addressToBytes, parseAddress } from '../../../net/address.ts';
+import { hasCode } from '../../../linux/errors.ts';
+import { AF_INET, AF_INET6, close, SOCK_RAW, sendTo, socket } from '../../../linux/libc.ts';
+import { insideNetns, netnsPath } from '../../../linux/netns.ts';
+import { socketAddress } from '../../../linux/sockaddr.ts';
+import { type Address, addressToBytes, parseAddress } from '../../../net/address.ts';
 
 export const ICMP = 1;
 export const TCP = 6;
@@ -16,6 +20,7 @@ export interface Probe {
   readonly destinationPort?: number;
   readonly icmpType?: number;
   readonly icmpCode?: number;
+  readonly icmpId?: number;
 }
 
 /** Sends the packet from the namespace, through a raw socket. */
@@ -26,12 +31,59 @@ export function send(netns: string, from: string, to: string, probe: Probe): voi
   if (result.status !== 0) throw new Error(String(result.stderr));
 }
 
+/** Sends many packets from one namespace, each in microseconds. */
+export class RawSender {
+  readonly #netns: string;
+  readonly #sockets = new Map<string, number>();
+
+  constructor(netns: string) {
+    this.#netns = netnsPath(netns);
+  }
+
+  send(from: string, to: string, probe: Probe): void {
+    const domain = to.includes(':') ? AF_INET6 : AF_INET;
+    const key = `${domain}/${probe.protocol}`;
+    let fd = this.#sockets.get(key);
+    if (fd === undefined) {
+      fd = insideNetns(this.#netns, () => socket(domain, SOCK_RAW, probe.protocol));
+      this.#sockets.set(key, fd);
+    }
+    try {
+      sendTo(fd, payloadOf(from, to, probe), socketAddress(addressOf(to), 0));
+    } catch (error) {
+      // What is dropped on its way out, the sender is told.
+      if (!hasCode(error, 'EPERM')) throw error;
+    }
+  }
+
+  close(): void {
+    for (const fd of this.#sockets.values()) close(fd);
+    this.#sockets.clear();
+  }
+}
+
+function addressOf(text: string): Address {
+  const address = parseAddress(text);
+  if (address === undefined) throw new Error(`not an address: ${text}`);
+  return address;
+}
+
 function payloadOf(from: string, to: string, probe: Probe): Buffer {
-  const { protocol, icmpType = 0, icmpCode = 0 } = probe;
+  const { protocol, icmpType = 0, icmpCode = 0, icmpId = 0x1234 } = probe;
   switch (protocol) {
     case ICMP:
     case ICMPV6: {
-      const message = Buffer.from([icmpType, icmpCode, 0, 0, 0x12, 0x34, 0, 1, ...Buffer.from('twill probe')]);
+      const message = Buffer.from([
+        icmpType,
+        icmpCode,
+        0,
+        0,
+        icmpId >> 8,
+        icmpId & 255,
+        0,
+        1,
+        ...Buffer.from('twill probe'),
+      ]);
       message.writeUInt16BE(
         checksum(message, protocol === ICMPV6 ? pseudoHeader(from, to, protocol, message.length) : []),
         2,
@@ -87,11 +139,7 @@ function sctpInit({ sourcePort = 5000, destinationPort = 0 }: Probe): Buffer {
 }
 
 function pseudoHeader(from: string, to: string, protocol: number, length: number): number[] {
-  const bytes = [from, to].flatMap((text) => {
-    const address = parseAddress(text);
-    if (address === undefined) throw new Error(`not an address: ${text}`);
-    return [...addressToBytes(address)];
-  });
+  const bytes = [from, to].flatMap((text) => [...addressToBytes(addressOf(text))]);
   return [...bytes, 0, protocol, length >> 8, length & 255];
 }
 

@@ -7,11 +7,8 @@ import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { createCalcGraph } from '../../../felix/calc/graph.ts';
-import type { End } from '../../../felix/explain/ends.ts';
-import { explain } from '../../../felix/explain/explain.ts';
-import { PolicyWorld, type Side } from '../../../felix/explain/policy-world.ts';
-import { formatExplanation } from '../../../felix/explain/text.ts';
 import { steps } from '../../felix/calc/world.ts';
+import { Evaluated } from './evaluated.ts';
 import { type Felix, TestNode, until } from './node.ts';
 import type { Probe, ProbeRequest } from './prober.ts';
 import { ports, RandomWorld } from './random-world.ts';
@@ -174,30 +171,13 @@ describe('evaluator and kernel', function () {
       if (updates.length > 0) await until('an apply', () => felix.dataplane.status().applies > applies, 10_000);
       assert.equal(felix.dataplane.status().lastError, '', `seed ${seed}, round ${round}`);
 
-      const evaluator = new PolicyWorld([...[...now].map(([key, value]) => ({ key, value, revision: 1 })), nodeEntry]);
-      const endOf = (text: string): End => {
-        const result = evaluator.end(text);
-        if (result.kind === 'problem') throw new Error(result.problem);
-        return result.end;
-      };
-      const expectation = (from: string, to: string, traffic: Parameters<typeof explain>[3]): boolean => {
-        const result = evaluator.flow(endOf(from), endOf(to), traffic);
-        if (result.kind === 'problem') throw new Error(result.problem);
-        const passes = (side: Side): boolean => (side.kind === 'policy' ? side.verdict.allowed : side.allowed);
-        // The outside host may stand for a pod of another node: its own policy is enforced there, not here.
-        const here = { egress: !outside.includes(from), ingress: !outside.includes(to) };
-        return (
-          (!here.egress || passes(result.flow.egress)) &&
-          (!here.ingress || passes(result.flow.ingress)) &&
-          result.flow.crossings.every((crossing) => crossing.allowed)
-        );
-      };
+      const evaluated = new Evaluated(now, outside);
       const wrong = async (cells: readonly Cell[], timeoutMs: number): Promise<Cell[]> => {
         const sent = cells.map((cell) => ({ ...cell, sourcePort: nextSourcePort() }));
         const results = await seen(sent, timeoutMs);
         return sent.filter((cell, i) => {
           const { protocol, port } = cell;
-          const expected = expectation(cell.from, cell.to, {
+          const expected = evaluated.allows(cell.from, cell.to, {
             protocol,
             destinationPort: port,
             sourcePort: cell.sourcePort,
@@ -211,12 +191,11 @@ describe('evaluator and kernel', function () {
       // On a busy machine an answer may come late: what disagrees is asked once more, with patience.
       const disagreeing = await wrong(await wrong(cells, 250), 1500);
       for (const cell of disagreeing) {
-        const text = explain(evaluator, endOf(cell.from), endOf(cell.to), {
+        const answer = evaluated.explain(cell.from, cell.to, {
           protocol: cell.protocol,
           destinationPort: cell.port,
           sourcePort: 50_000,
         });
-        const answer = typeof text === 'string' ? text : formatExplanation(text);
         assert.fail(`seed ${seed}, round ${round}: the kernel decides otherwise than\n${answer}\n${node.ruleset()}`);
       }
       await Promise.all(
@@ -225,7 +204,7 @@ describe('evaluator and kernel', function () {
           const icmp = from.includes(':')
             ? { protocol: 58, icmpType: 128, icmpCode: 0 }
             : { protocol: 1, icmpType: 8, icmpCode: 0 };
-          const expected = expectation(from, to, icmp);
+          const expected = evaluated.allows(from, to, icmp);
           const arrives = await pings(source.netns, to, expected ? 3 : 0.3);
           assert.equal(arrives, expected, `seed ${seed}, round ${round}: ping from ${from} to ${to}`);
         }),
@@ -257,14 +236,3 @@ function pings(netns: string, address: string, timeoutSec: number): Promise<bool
     spawn('ip', [...args, address], { stdio: 'ignore' }).on('exit', (code) => resolve(code === 0));
   });
 }
-
-const nodeEntry = {
-  key: '/calico/resources/v3/projectcalico.org/nodes/here',
-  value: JSON.stringify({
-    kind: 'Node',
-    apiVersion: 'projectcalico.org/v3',
-    metadata: { name: 'here' },
-    spec: { bgp: { ipv4Address: '192.0.2.1/24', ipv6Address: '2001:db8::1/64' } },
-  }),
-  revision: 1,
-};

@@ -1,5 +1,6 @@
 // Random but valid policy resources around fixed pods: labels, named ports, tiers, policies, network sets and profiles that
-// change from round to round.
+// change from round to round. On request with what real connections can not be judged by: untracked policies, whose answers
+// need rules of their own, and protocols that nobody answers.
 
 import { entry } from '../../felix/calc/world.ts';
 import { randomInt, seededRandom } from '../../net/random.ts';
@@ -12,6 +13,11 @@ export interface WorldPod {
 }
 
 export const ports = [80, 81, 8080, 8443];
+
+export interface WorldOptions {
+  /** For single packets: protocols without answers, and policies that are not about flows. */
+  readonly singlePackets?: boolean;
+}
 
 const selectors = [
   "a == '1'",
@@ -28,6 +34,8 @@ const namespaceSelectors = ['all()', 'global()', "n == '1'", '!has(n)'];
 const nets4 = ['10.65.0.0/30', '10.65.0.2/32', '10.65.0.0/16', '0.0.0.0/0', '192.0.2.0/24', '192.0.2.9/32'];
 const nets6 = ['fd00:65::/126', 'fd00:65::2/128', '::/0', '2001:db8::/64', 'fd00:65::/64'];
 
+const accounts = ['n1/x', 'n1/y', 'n2/x'];
+
 type Json = Record<string, unknown>;
 
 export class RandomWorld {
@@ -35,13 +43,21 @@ export class RandomWorld {
   readonly #random: () => number;
   readonly #pods: readonly WorldPod[];
   readonly #outside: readonly string[];
+  readonly #singlePackets: boolean;
 
-  constructor(seed: number, pods: readonly WorldPod[], outside: readonly string[]) {
+  constructor(
+    seed: number,
+    pods: readonly WorldPod[],
+    outside: readonly string[],
+    { singlePackets = false }: WorldOptions = {},
+  ) {
+    this.#singlePackets = singlePackets;
     this.#random = seededRandom(seed);
     this.#pods = pods;
     this.#outside = outside;
     for (const pod of pods) this.#put(this.#endpoint(pod));
     for (const namespace of ['n1', 'n2']) this.#put(this.#namespace(namespace));
+    for (const account of accounts) this.#put(this.#account(account));
     for (let i = 0; i < 12; i++) this.#change();
   }
 
@@ -72,7 +88,7 @@ export class RandomWorld {
 
   #change(): void {
     const namespace = this.pick(['n1', 'n2']);
-    switch (this.below(11)) {
+    switch (this.below(12)) {
       case 0:
         this.#put(this.#endpoint(this.pick(this.#pods)));
         return;
@@ -105,13 +121,16 @@ export class RandomWorld {
         this.#putOrDrop(
           entry('HostEndpoint', 'here', {
             labels: { host: '', ...this.#labels() },
-            spec: { node: 'here', interfaceName: '*', profiles: this.pick([[], ['kns.n1']]) },
+            spec: { node: 'here', ...this.#interface(), profiles: this.pick([[], ['kns.n1']]) },
           }),
         );
         return;
       case 6:
       case 10:
         this.#putOrDrop(entry('GlobalNetworkPolicy', `g${this.below(4)}`, { spec: this.#policy(true) }));
+        return;
+      case 11:
+        this.#put(this.#account(this.pick(accounts)));
         return;
       case 7:
         this.#putOrDrop(entry('StagedNetworkPolicy', `${namespace}/s`, { spec: this.#policy(false) }));
@@ -125,6 +144,24 @@ export class RandomWorld {
     return { orchestrator: 'k8s', node, pod, endpoint: 'eth0', interfaceName: `cali${pod}` };
   }
 
+  #interface(): Json {
+    return this.pick([
+      { interfaceName: '*' },
+      { interfaceName: 'eth0' },
+      { expectedIPs: ['192.0.2.1', '2001:db8::1'] },
+      { expectedIPs: ['192.0.2.1'] },
+    ]);
+  }
+
+  #account(path: string): [string, string] {
+    const [namespace, name = ''] = path.split('/');
+    const labelsToApply = {
+      'pcsa.projectcalico.org/name': name,
+      ...(this.chance(0.7) && { 'pcsa.role': this.pick(['1', '2']) }),
+    };
+    return entry('Profile', `ksa.${namespace}.${name}`, { spec: { labelsToApply } });
+  }
+
   #endpoint({ namespace, name, interfaceName, addresses }: WorldPod): [string, string] {
     return entry('WorkloadEndpoint', `${namespace}/here-k8s-${name}-eth0`, {
       labels: this.#labels(),
@@ -132,10 +169,24 @@ export class RandomWorld {
         ...this.#place('here', name),
         interfaceName,
         ipNetworks: addresses,
-        profiles: [`kns.${namespace}`],
-        ports: this.chance(0.6) ? [{ name: 'web', protocol: this.pick(['TCP', 'UDP']), port: this.pick(ports) }] : [],
+        ...this.#accountOf(namespace),
+        ports: this.chance(0.6)
+          ? [{ name: 'web', protocol: this.pick(this.#portProtocols()), port: this.pick(ports) }]
+          : [],
       },
     });
+  }
+
+  #accountOf(namespace: string): Json {
+    const profiles = [`kns.${namespace}`];
+    if (this.chance(0.4)) return { profiles };
+    const serviceAccountName = this.pick(['x', 'y']);
+    return { serviceAccountName, profiles: [...profiles, `ksa.${namespace}.${serviceAccountName}`] };
+  }
+
+  /** Those that endpoints can give a name to. */
+  #portProtocols(): string[] {
+    return this.#singlePackets ? ['TCP', 'UDP', 'SCTP'] : ['TCP', 'UDP'];
   }
 
   #namespace(name: string): [string, string] {
@@ -166,13 +217,16 @@ export class RandomWorld {
       Array.from({ length: 1 + this.below(4) }, () => this.#rule(direction));
     const forward = global && this.chance(0.4);
     const preDnat = forward && this.chance(0.3);
+    const untracked = this.#singlePackets && forward && !preDnat && this.chance(0.4);
     return {
+      ...(untracked && { doNotTrack: true }),
       ...(forward && { applyOnForward: true }),
       ...(preDnat && { preDNAT: true }),
       tier: this.pick(['default', 'default', 't1', 't2']),
       ...(this.chance(0.8) && { order: this.below(5) }),
       selector: this.pick(subjects),
       ...(global && this.chance(0.3) && { namespaceSelector: "n == '1'" }),
+      ...(this.chance(0.15) && { serviceAccountSelector: this.pick(["role == '1'", "role != '2'"]) }),
       types: preDnat ? ['Ingress'] : this.pick([['Ingress'], ['Egress'], ['Ingress', 'Egress']]),
       ingress: rules('ingress'),
       egress: preDnat ? [] : rules('egress'),
@@ -180,18 +234,39 @@ export class RandomWorld {
   }
 
   #rule(direction: 'ingress' | 'egress'): Json {
-    const protocol = this.pick(['TCP', 'TCP', 'UDP', 'ICMP', undefined, undefined]);
-    const hasPorts = protocol === 'TCP' || protocol === 'UDP';
-    const family = this.chance(0.75) ? 4 : 6;
+    const protocol = this.pick<string | number | undefined>([
+      ...['TCP', 'TCP', 'UDP', 'ICMP', undefined, undefined],
+      ...(this.#singlePackets ? ['SCTP', 'UDPLite', 'ICMPv6', 89, 6, undefined] : []),
+    ]);
+    const isIcmp = protocol === 'ICMP' || protocol === 'ICMPv6';
+    const hasPorts = protocol === 'TCP' || protocol === 'UDP' || protocol === 'SCTP' || protocol === 6;
+    const family = protocol === 'ICMP' ? 4 : protocol === 'ICMPv6' ? 6 : this.chance(0.75) ? 4 : 6;
     const [peer, own] = direction === 'ingress' ? ['source', 'destination'] : ['destination', 'source'];
     return {
       action: this.pick(['Allow', 'Allow', 'Allow', 'Allow', 'Allow', 'Deny', 'Deny', 'Pass', 'Pass', 'Log']),
       ...(protocol && { protocol }),
-      ...(!protocol && this.chance(0.15) && { notProtocol: 'UDP' }),
-      ...(protocol !== 'ICMP' && this.chance(0.1) && { ipVersion: family }),
-      [peer ?? '']: this.#entity(hasPorts, protocol === 'ICMP' ? 4 : family),
-      ...(this.chance(0.2) && { [own ?? '']: this.#entity(hasPorts, protocol === 'ICMP' ? 4 : family) }),
+      ...(!protocol &&
+        this.chance(0.15) && { notProtocol: this.pick(['UDP', ...(this.#singlePackets ? ['SCTP', 89] : [])]) }),
+      ...(isIcmp && this.chance(0.4) && { icmp: this.#icmp(family) }),
+      ...(isIcmp && this.chance(0.3) && { notICMP: this.#icmp(family) }),
+      ...(!isIcmp && this.chance(0.1) && { ipVersion: family }),
+      [peer ?? '']: this.#entity(hasPorts, family),
+      ...(this.chance(0.2) && { [own ?? '']: this.#entity(hasPorts, family) }),
     };
+  }
+
+  #icmp(family: 4 | 6): Json {
+    const [request, other] = family === 4 ? [8, 13] : [128, 139];
+    return { type: this.chance(0.8) ? request : other, ...(this.chance(0.6) && { code: this.below(3) }) };
+  }
+
+  #serviceAccounts(): Json {
+    return this.pick<Json>([
+      { names: ['x'] },
+      { names: ['x', 'y'] },
+      { selector: "role == '1'" },
+      { names: ['y'], selector: "role != '1'" },
+    ]);
   }
 
   #entity(hasPorts: boolean, family: 4 | 6): Json {
@@ -201,6 +276,7 @@ export class RandomWorld {
       ...(this.chance(0.3) && { selector: this.pick(selectors) }),
       ...(this.chance(0.1) && { notSelector: this.pick(selectors) }),
       ...(this.chance(0.15) && { namespaceSelector: this.pick(namespaceSelectors) }),
+      ...(this.chance(0.1) && { serviceAccounts: this.#serviceAccounts() }),
       ...(this.chance(0.2) && { nets: [this.pick(nets), this.pick(nets)] }),
       ...(this.chance(0.1) && { notNets: [this.pick(nets)] }),
       ...(hasPorts && this.chance(0.5) && { ports: [port(), port()] }),
