@@ -12,6 +12,25 @@ import { RemoteSources } from '../calc/remote-sources.ts';
 const keyPrefix = resourcePrefix('WorkloadEndpoint');
 const nobodyIsLocal = (): boolean => false;
 
+const MAX_FORMS = 4096;
+/**
+ * Values that every endpoint has for itself, of a form that is right for their field wherever it stands, also as the name of
+ * a label or of a port. All others are left in place, and make a form of their own.
+ */
+const plainOwnValue = ((): RegExp => {
+  const octet = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
+  const values = [
+    ['(?:name|node|pod)', '[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?'],
+    ['containerID', '[a-z0-9]{1,63}'],
+    ['interfaceName', '[a-z][a-z0-9]{0,14}'],
+    ['uid', '[0-9a-f-]{36}'],
+    ['creationTimestamp', '[0-9TZ:.+-]{20,40}'],
+    ['mac', '(?:[0-9a-f]{2}:){5}[0-9a-f]{2}'],
+  ].map(([field, value]) => `"${field}":(?="${value}")`);
+  const networks = `"ipNetworks":\\[(?="(?:${octet}\\.){3}${octet}/32"\\])`;
+  return new RegExp(`(${[...values, networks].join('|')})"[^"]*"`, 'g');
+})();
+
 export const isWorkloadKey = (key: string): boolean => key.startsWith(keyPrefix);
 
 export class Workloads {
@@ -75,11 +94,18 @@ export class Workloads {
     yield* this.#extra.map(workloadSource);
   }
 
-  /** Those that are not valid: each is read completely for this, which takes its time. */
+  /** Those that are not valid: each is read completely for this, but for those that differ from one before in names only. */
   *faults(): Iterable<readonly [string, readonly Fault[]]> {
+    const valid = new Set<string>();
     for (const entry of this.#entries) {
+      const form = entry.value?.replace(plainOwnValue, '$1"*"');
+      if (form !== undefined && valid.has(form)) continue;
       const faults = decode(entry, () => true)?.faults ?? [];
       if (faults.length > 0) yield [entry.key, faults];
+      else if (form !== undefined) {
+        if (valid.size >= MAX_FORMS) valid.clear();
+        valid.add(form);
+      }
     }
   }
 
