@@ -25,6 +25,7 @@ import { TcpDrops } from '../bgp/tcp-drops.ts';
 import { createTransport } from '../bgp/transport.ts';
 import { openStore } from '../datastore/etcd.ts';
 import type { KvError } from '../datastore/kv.ts';
+import { LOCKED_REASON, ReadyFlag } from '../datastore/ready-flag.ts';
 import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../datastore/syncer.ts';
 import { formatIpv4, parseAddress } from '../net/address.ts';
 import { parsePrefixOrAddress } from '../net/prefix.ts';
@@ -71,7 +72,7 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   const feed = new Feed(options.nodeName, collector, speaker, discovery, log);
   const syncer = startSyncer({
     store,
-    prefixes: collector.prefixes(),
+    prefixes: [...collector.prefixes(), ReadyFlag.key],
     handlers: {
       onUpdates: (updates) => feed.onUpdates(updates),
       onStatus: (status) => feed.onStatus(status),
@@ -115,6 +116,7 @@ class Feed {
   readonly #speaker: Speaker;
   readonly #discovery: PeerDiscovery;
   readonly #log: Logger;
+  readonly #ready = new ReadyFlag();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(nodeName: string, collector: BgpCollector, speaker: Speaker, discovery: PeerDiscovery, log: Logger) {
@@ -125,7 +127,14 @@ class Feed {
     this.#log = log;
   }
 
+  /** Why there are no settings yet. */
+  get waitsFor(): string | undefined {
+    if (!this.inSync) return 'the datastore has not been read yet';
+    return this.settings === undefined && this.#ready.locked ? LOCKED_REASON : undefined;
+  }
+
   onUpdates(updates: readonly SyncerUpdate[]): void {
+    this.#ready.onUpdates(updates);
     this.#collector.onUpdates(updates);
     this.refresh();
   }
@@ -149,6 +158,8 @@ class Feed {
   #apply(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    // Sessions and routes stay as they are; the update that unlocks brings us here again.
+    if (this.#ready.locked) return;
     const { settings: own, drain, interfaces, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
     this.#report([...this.#collector.problems(), ...problems]);
     // A node that has lost its resource keeps what it has: whoever deletes a Node stops its agent too.
@@ -254,8 +265,8 @@ function statusReport(sources: ControlSources): StatusReport {
   const { feed, speaker, syncer } = sources;
   const peers = speaker.peers();
   return {
-    ready: feed.inSync,
-    ...(feed.inSync ? {} : { reason: 'the datastore has not been read yet' }),
+    ready: feed.waitsFor === undefined,
+    ...(feed.waitsFor === undefined ? {} : { reason: feed.waitsFor }),
     ...identity(sources),
     datastore: { status: syncer.status, revision: syncer.revision, keys: syncer.keys },
     startedAt: feed.startedAt.toISOString(),

@@ -9,6 +9,7 @@ import { bootstrap } from '../datastore/bootstrap.ts';
 import { openEphemeral } from '../datastore/ephemeral.ts';
 import { openStore } from '../datastore/etcd.ts';
 import type { KvError, KvStore } from '../datastore/kv.ts';
+import { LOCKED_REASON, ReadyFlag } from '../datastore/ready-flag.ts';
 import { Resources } from '../datastore/resources.ts';
 import { type Syncer, startSyncer } from '../datastore/syncer.ts';
 import { Allocator } from '../ipam/allocator.ts';
@@ -70,7 +71,7 @@ export async function runNodeServices(
         socketPath: cniSocket(options),
         awaitEndpoint: (id, revision, timeoutMs) => awaitEndpoint(felixSocket(options), id, revision, timeoutMs),
         policyStatus: () => policyStatus(felixSocket(options)),
-        ready: () => (started.view?.inSync() ? undefined : 'the IP pools have not been read yet'),
+        ready: () => started.view?.notReady(),
         log: log.child({ component: 'cni' }),
       });
     });
@@ -117,25 +118,33 @@ async function defaultPool(resources: Resources, options: NodeOptions, log: Logg
 interface ViewSyncer {
   readonly view: ClusterView;
   readonly syncer: Syncer;
-  /** True from the first in-sync on: later losses of the datastore leave the last picture. */
-  readonly inSync: () => boolean;
+  /** Why there can be no addresses now. From the first in-sync on, losses of the datastore leave the last picture. */
+  readonly notReady: () => string | undefined;
 }
 
 function followCluster(store: KvStore, node: string, log: Logger): ViewSyncer {
   const view = new ClusterView(node);
+  const flag = new ReadyFlag();
   let inSync = false;
   const syncer = startSyncer({
     store,
-    prefixes: view.prefixes(),
+    prefixes: [...view.prefixes(), ReadyFlag.key],
     handlers: {
-      onUpdates: (updates) => view.onUpdates(updates),
+      onUpdates: (updates) => {
+        flag.onUpdates(updates);
+        view.onUpdates(updates);
+      },
       onStatus: (status) => {
         if (status === 'in-sync') inSync = true;
       },
       onError: (error: KvError) => log.warn({ code: error.code, reason: error.message }, 'datastore does not answer'),
     },
   });
-  return { view, syncer, inSync: () => inSync };
+  const notReady = (): string | undefined => {
+    if (!inSync) return 'the IP pools have not been read yet';
+    return flag.locked ? LOCKED_REASON : undefined;
+  };
+  return { view, syncer, notReady };
 }
 
 /** Tries until it succeeds or we stop; a doubled pause between tries. */

@@ -69,6 +69,10 @@ export class Agent {
     return callControl(join(this.bench.directory, 'bgp.sock'), path) as Promise<T>;
   }
 
+  async revision(): Promise<number> {
+    return (await this.#store.status()).revision;
+  }
+
   async close(): Promise<void> {
     await this.#store.close();
     for (const child of this.children) await this.bench.stop(child, 'SIGKILL');

@@ -130,6 +130,20 @@ describe('twill-node bgp', () => {
     await eventually(isUp);
   });
 
+  it('changes nothing while the datastore is locked, and catches up when it is unlocked', async () => {
+    await put('ClusterInformation', 'default', { datastoreReady: false });
+    await affinity('10.244.3.0/26', 'confirmed');
+    const follows = async (): Promise<boolean> =>
+      (await ask<StatusReport>('/v1/status')).datastore.revision >= (await agent.revision());
+    await eventually(follows);
+    // Longer than the agent waits for further changes before it applies them.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.ok(!ourRoutes().includes('10.244.3.0/26'), ourRoutes());
+    assert.ok(await isUp());
+    await put('ClusterInformation', 'default', { datastoreReady: true });
+    await until(() => ourRoutes().includes('blackhole 10.244.3.0/26'));
+  });
+
   it('ended by SIGTERM, leaves its routes and says nothing to its peers', async () => {
     const [running] = agent.children.slice(-1);
     const before = ourRoutes();
