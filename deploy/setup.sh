@@ -102,6 +102,7 @@ exabgp        exabgp                    is another speaker to talk BGP with
 openssl       openssl                   makes certificates for mutual TLS
 containernetworking-plugins /usr/lib/cni/bridge are chained with our CNI plugin
 redis-server  redis-server              holds what is true only for a while
+dnsmasq-base  dnsmasq                   answers those who look for etcd in DNS
 zsh           zsh                       completes twillctl's commands
 fish          fish                      completes twillctl's commands
 tshark        tshark                    reads what we tell monitoring stations (BMP)

@@ -84,7 +84,8 @@ const options = {
 } as const;
 
 const usage = `twill-datastore: a key-value store with etcd's v3 API for one machine, durable in one directory.
-Any etcd client works on it, also etcdctl: cd /run/twill; ETCDCTL_API=3 etcdctl --endpoints unix://datastore.sock get --prefix /
+Any etcd client works on it, also etcdctl:
+ETCDCTL_API=3 env -C /run/twill etcdctl --endpoints unix://datastore.sock get --prefix /
 
 Usage: twill-datastore [options]`;
 
