@@ -67,6 +67,8 @@ export class NextHopResolver {
   readonly #answers = new Map<Address, Answer>();
   /** By an address that was looked up: the next hops whose answers it had a part in. */
   readonly #watchers = new PrefixMap<Set<Address>>();
+  /** How many of those IPv4 addresses begin with each octet: nearly all of a full table lies elsewhere. */
+  readonly #firstOctets = new Uint32Array(256);
   readonly #flips = new Map<Address, Flips>();
   readonly #held = new Map<Address, Millis>();
 
@@ -84,6 +86,8 @@ export class NextHopResolver {
 
   /** True when a change of a route of ours at this prefix may change an answer. */
   watches(prefix: Prefix): boolean {
+    const { address, length } = prefix;
+    if (typeof address === 'number' && length >= 8 && this.#firstOctets[address >>> 24] === 0) return false;
     return this.#watchers.size > 0 && !this.#watchers.covered(prefix).next().done;
   }
 
@@ -157,14 +161,25 @@ export class NextHopResolver {
       const prefix = hostPrefix(address);
       const watchers = this.#watchers.get(prefix);
       watchers?.delete(nextHop);
-      if (watchers?.size === 0) this.#watchers.delete(prefix);
+      if (watchers?.size !== 0) continue;
+      this.#watchers.delete(prefix);
+      this.#countOctet(address, -1);
     }
     for (const address of answer.asked) {
       const prefix = hostPrefix(address);
       const watchers = this.#watchers.get(prefix);
-      if (watchers) watchers.add(nextHop);
-      else this.#watchers.set(prefix, new Set([nextHop]));
+      if (watchers) {
+        watchers.add(nextHop);
+        continue;
+      }
+      this.#watchers.set(prefix, new Set([nextHop]));
+      this.#countOctet(address, 1);
     }
+  }
+
+  #countOctet(address: Address, change: number): void {
+    if (typeof address !== 'number') return;
+    this.#firstOctets[address >>> 24] = (this.#firstOctets[address >>> 24] ?? 0) + change;
   }
 
   #ask(nextHop: Address): Answer {

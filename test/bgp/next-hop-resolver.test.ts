@@ -170,7 +170,15 @@ describe('next-hop resolver', () => {
     assert.deepEqual(world.remove('192.0.2.0/24').length, 2);
     assert.match(world.resolve('198.51.100.1'), /needs 192\.0\.2\.9: no route leads to it/);
     world.lookUps.length = 0;
-    assert.equal(world.resolver.watches(prefix('172.31.0.0/16')), false);
+    for (const [text, watched] of [
+      ['172.31.0.0/16', false],
+      ['192.0.3.0/24', false],
+      ['192.0.2.0/24', true],
+      ['192.0.0.0/8', true],
+      ['128.0.0.0/1', true],
+    ] as const) {
+      assert.equal(world.resolver.watches(prefix(text)), watched, text);
+    }
     assert.deepEqual(world.set('172.31.0.0/16', ['10.0.0.9']), []);
     assert.deepEqual(world.lookUps, [], 'a route that holds none of them costs nothing');
     assert.deepEqual(world.set('203.0.0.0/16', ['10.0.0.9']).map(formatAddress), ['203.0.113.1']);
