@@ -19,7 +19,9 @@ import { CeaseSubcode, ErrorCode, notification } from '../wire/notification.ts';
 
 const ROUNDS = 3;
 const SETS = 120;
-const PREFIXES_PER_SET = 10;
+/** Of the prefixes of a set. Each octet that begins is another branch. */
+const LENGTHS = [14, 16, 18, 19, 20, 21, 22, 23, 24, 28];
+const PREFIXES_PER_SET = LENGTHS.length;
 const READ_BYTES = 4096;
 const OWN_AS = 65000;
 /** Numbers of more than 31 bits, which V8 keeps in another form, are among what it must have seen: addresses, ASs, communities. */
@@ -209,7 +211,7 @@ type Nlri = Extract<Parameters<typeof encodeMessage>[0], { kind: 'update' }>['nl
 const blocksOf = (family: AddressFamily, set: number): Nlri =>
   Array.from({ length: PREFIXES_PER_SET }, (_, i) => {
     const number = set * PREFIXES_PER_SET + i;
-    const length = 20 + (i % 5);
+    const length = LENGTHS[i] ?? 24;
     return family === 'ipv4-unicast'
       ? { prefix: { address: ((set % 2 === 0 ? 0x0a000000 : 0xac000000) + (number << 12)) >>> 0, length } }
       : { prefix: { address: (0x2001n << 112n) | (BigInt(number) << 84n), length: length + 24 } };
