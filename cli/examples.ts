@@ -110,6 +110,10 @@ const examples: Readonly<Record<string, readonly (readonly [string, string])[]>>
   'datastore migrate copy': [
     ['From twill-datastore to etcd', 'twillctl datastore migrate copy --to http://192.0.2.10:2379'],
   ],
+  'datastore migrate-policy-names': [
+    ['What would be renamed', 'twillctl datastore migrate-policy-names --dry-run'],
+    ['Give policies named <tier>.<name> their free names', 'twillctl datastore migrate-policy-names'],
+  ],
   'policy why': [
     ['May this pod talk to that one?', 'twillctl policy why shop/frontend shop/database tcp/5432'],
     ['And with the policies of these files?', 'twillctl policy why shop/frontend 192.0.2.1 tcp/443 -f site/'],
