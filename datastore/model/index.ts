@@ -4,6 +4,7 @@ export * from './ipam.ts';
 export * from './keys.ts';
 export { parsePeerIp } from './kinds/bgp.ts';
 export type { Metadata } from './kinds/common.ts';
+export { builtInProfile } from './kinds/endpoint.ts';
 export { type FelixField, felixFields, felixParameters } from './kinds/felix/felix-configuration.ts';
 export type { FelixParameter } from './kinds/felix/parameter.ts';
 export { builtInTiers } from './kinds/policy.ts';

@@ -9,7 +9,13 @@
 // It is pure and incremental: no clock and no I/O, the output follows from the present state alone, and a change costs
 // what it touches. Nothing comes out before the first in-sync, nor while ClusterInformation says datastoreReady: false.
 
-import { type Fault, type Resource, type ResourceId, resourcePrefix } from '../../datastore/model/index.ts';
+import {
+  builtInProfile,
+  type Fault,
+  type Resource,
+  type ResourceId,
+  resourcePrefix,
+} from '../../datastore/model/index.ts';
 import type { ConfigNotes, ConfigSources } from '../config.ts';
 import { ActiveRules } from './active-rules.ts';
 import { type Decoded, decode, type IsLocal, type RawUpdate } from './decode.ts';
@@ -94,6 +100,7 @@ class Graph implements CalcGraph {
     const { place, rules } = unreadableLabelsPolicy();
     for (const local of this.#locals) local.setPolicy(place);
     this.#rules.setPolicy(rules);
+    this.#rules.setProfile(builtInProfile.name, builtInProfile.rules);
   }
 
   onUpdates(updates: readonly RawUpdate[]): void {
@@ -248,6 +255,7 @@ class Graph implements CalcGraph {
   }
 
   #setProfile(name: string, input: ReturnType<typeof profileInput> | undefined): void {
+    if (name === builtInProfile.name) return;
     this.#rules.setProfile(name, input?.rules);
     this.#ipSets.setParentLabels(name, input?.labels);
     for (const local of this.#locals) local.setParentLabels(name, input?.labels);

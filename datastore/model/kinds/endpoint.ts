@@ -195,6 +195,12 @@ export const hostEndpoint = kind('HostEndpoint', {
   ),
 });
 
+/** Exists without being stored, and allows everything: Calico's own host endpoints carry it. */
+export const builtInProfile = {
+  name: 'projectcalico-default-allow',
+  rules: { ingress: [{ action: 'Allow' }], egress: [{ action: 'Allow' }] },
+} as const;
+
 export const profile = kind('Profile', {
   plural: 'profiles',
   shortNames: ['pro'],
@@ -204,14 +210,12 @@ export const profile = kind('Profile', {
     egress: optional(rules, 'Rules for packets from the endpoint.'),
     labelsToApply: optional(map(labelKey, labelValue), 'Labels that the endpoints get.'),
   }),
-  // It exists without being stored, and allows everything.
   rules: [
     ({ metadata }, report) => {
-      if (metadata.name === 'projectcalico-default-allow')
-        report('metadata.name', 'is built in', 'choose another name');
+      if (metadata.name === builtInProfile.name) report('metadata.name', 'is built in', 'choose another name');
     },
   ],
-  protectedNames: ['projectcalico-default-allow'],
+  protectedNames: [builtInProfile.name],
 });
 
 const nets = optional(list(network), 'The networks and addresses.');

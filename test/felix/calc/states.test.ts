@@ -6,7 +6,7 @@ import { createCalcGraph } from '../../../felix/calc/graph.ts';
 import { describeOutput } from './describe-output.ts';
 import { states } from './named-states.ts';
 import { OutputState } from './output-state.ts';
-import { steps, type World } from './world.ts';
+import { entry, pod, steps, type World } from './world.ts';
 
 const empty: World = new Map();
 
@@ -56,6 +56,25 @@ describe('calc graph, named states', function () {
       }
     });
   }
+
+  it('has the built-in profile, which nobody stores and nobody can replace', () => {
+    const name = 'projectcalico-default-allow';
+    const world: World = new Map([
+      pod('here', 'prod/web', '10.0.0.1', {}, { profiles: [name] }),
+      entry('Profile', name, { spec: { ingress: [{ action: 'Deny' }] } }),
+    ]);
+    const graph = createCalcGraph({ nodeName: 'here' });
+    const output = new OutputState();
+    graph.onInSync();
+    for (const updates of [steps(empty, world, 1), steps(world, empty, 2), steps(empty, world, 3)]) {
+      graph.onUpdates(updates);
+      output.apply(graph.flush());
+      const profile = output.profiles.get(name);
+      const actions = [profile?.ingress, profile?.egress].map((rules) => rules?.map(({ action }) => action));
+      const allows = output.workloads.size > 0 ? ['allow'] : undefined;
+      assert.deepEqual(actions, [allows, allows]);
+    }
+  });
 
   it('delivers nothing when nothing that matters changed', () => {
     const graph = createCalcGraph({ nodeName: 'here' });
