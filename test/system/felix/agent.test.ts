@@ -221,7 +221,7 @@ describe('felix in the kernel: the agent', function () {
     });
     await until(
       'both policies',
-      () => node.ruleset().includes('before-nat') && node.ruleset().includes('GlobalNetworkPolicy//untracked'),
+      () => node.ruleset().includes('before-nat') && node.ruleset().includes('GlobalNetworkPolicy/untracked'),
     );
     const denials = [
       '192.0.2.9 -> 10.65.0.2:82 ingress deny: rule GlobalNetworkPolicy/before-nat ingress[0]',

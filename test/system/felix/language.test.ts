@@ -198,9 +198,9 @@ describe('the policy language on the wire', function () {
     const sets = [
       entry('GlobalNetworkSet', 'far', { labels: { app: 'far' }, spec: { nets: ['192.0.2.9/32', '2001:db8::9/128'] } }),
     ];
-    const into = (source: Json): readonly (readonly [string, string])[] => [
+    const into = (...sources: readonly Json[]): readonly (readonly [string, string])[] => [
       ...sets,
-      policy('n1/p', { selector: toB, ingress: [from(source)] }),
+      policy('n1/p', { selector: toB, ingress: sources.map(from) }),
     ];
     await world(into({ selector: 'has(app)' }));
     await expect({ 'a > b udp/1': true, 'd > b udp/1': false, 'outside > b udp/1': false });
@@ -213,7 +213,7 @@ describe('the policy language on the wire', function () {
     await world(into({ notSelector: "app == 'a'" }));
     await expect({ 'a > b udp/1': false, 'c > b udp/1': true, 'd > b udp/1': false, 'outside > b udp/1': false });
     // Networks alone are not bound to the namespace.
-    await world(into({ nets: ['10.65.0.4/32', 'fd00:65::4/128'] }));
+    await world(into({ nets: ['10.65.0.4/32'] }, { nets: ['fd00:65::4/128'] }));
     await expect({ 'a > b udp/1': false, 'd > b udp/1': true });
   });
 
