@@ -16,6 +16,7 @@ import { type ConfigProblem, describeSettings, speakerSettings } from '../bgp/co
 import { PeerDiscovery } from '../bgp/discovery.ts';
 import type { Clock } from '../bgp/edges.ts';
 import { openFib } from '../bgp/fib.ts';
+import { LocalAddresses } from '../bgp/local-addresses.ts';
 import { bgpMetricsText } from '../bgp/metrics.ts';
 import { tableDump } from '../bgp/mrt.ts';
 import type { SpeakerSettings } from '../bgp/settings.ts';
@@ -24,7 +25,7 @@ import type { PeerReport, PeersReport, RouteView, StatusReport } from '../bgp/st
 import { TcpDrops } from '../bgp/tcp-drops.ts';
 import { createTransport } from '../bgp/transport.ts';
 import { openStore } from '../datastore/etcd.ts';
-import type { KvError } from '../datastore/kv.ts';
+import type { KvError, KvStore } from '../datastore/kv.ts';
 import { LOCKED_REASON, ReadyFlag } from '../datastore/ready-flag.ts';
 import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '../datastore/syncer.ts';
 import { formatIpv4, parseAddress } from '../net/address.ts';
@@ -34,6 +35,7 @@ import { createLogger, type Logger } from '../runtime/log.ts';
 import { bfdSocket, bgpSocket, type NodeOptions } from './options.ts';
 import { SecretFiles } from './secret-files.ts';
 import { askForChild, onSupervisorGone } from './supervisor.ts';
+import { WorkloadFeed } from './workload-feed.ts';
 
 /** Changes that come together are taken together: a BGPPeer and its BGPFilter, the nodes of a new rack. */
 const settleMs = 20;
@@ -69,7 +71,8 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   const secrets = new SecretFiles(join(options.stateDir, 'secrets'));
   const collector = new BgpCollector(options.nodeName, secrets.read);
   const drops = new TcpDrops(clock);
-  const feed = new Feed(options.nodeName, collector, speaker, discovery, log);
+  const localAddresses = new LocalAddresses(log);
+  const feed = new Feed(options.nodeName, store, { collector, speaker, discovery, localAddresses, log });
   const syncer = startSyncer({
     store,
     prefixes: [...collector.prefixes(), ReadyFlag.key],
@@ -105,6 +108,14 @@ function failureDetector(options: NodeOptions, log: Logger): BfdClient | BfdServ
   return new BfdServiceClient({ socketPath: bfdSocket(options), wake: () => askForChild('bfd'), log });
 }
 
+interface FeedParts {
+  readonly collector: BgpCollector;
+  readonly speaker: Speaker;
+  readonly discovery: PeerDiscovery;
+  readonly localAddresses: LocalAddresses;
+  readonly log: Logger;
+}
+
 /** From the resources to the speaker; nothing before the first complete picture. */
 class Feed {
   settings: SpeakerSettings | undefined;
@@ -115,16 +126,20 @@ class Feed {
   readonly #collector: BgpCollector;
   readonly #speaker: Speaker;
   readonly #discovery: PeerDiscovery;
+  readonly #localAddresses: LocalAddresses;
+  readonly #workloads: WorkloadFeed;
   readonly #log: Logger;
   readonly #ready = new ReadyFlag();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(nodeName: string, collector: BgpCollector, speaker: Speaker, discovery: PeerDiscovery, log: Logger) {
+  constructor(nodeName: string, store: KvStore, parts: FeedParts) {
     this.#nodeName = nodeName;
-    this.#collector = collector;
-    this.#speaker = speaker;
-    this.#discovery = discovery;
-    this.#log = log;
+    this.#collector = parts.collector;
+    this.#speaker = parts.speaker;
+    this.#discovery = parts.discovery;
+    this.#localAddresses = parts.localAddresses;
+    this.#log = parts.log;
+    this.#workloads = new WorkloadFeed(store, parts.collector, () => this.refresh(), parts.log);
   }
 
   /** Why there are no settings yet. */
@@ -153,6 +168,8 @@ class Feed {
 
   close(): void {
     clearTimeout(this.#timer);
+    this.#workloads.close();
+    this.#localAddresses.close();
   }
 
   #apply(): void {
@@ -160,10 +177,14 @@ class Feed {
     this.#timer = undefined;
     // Sessions and routes stay as they are; the update that unlocks brings us here again.
     if (this.#ready.locked) return;
-    const { settings: own, drain, interfaces, problems } = speakerSettings(this.#collector.resources(), this.#nodeName);
+    // At the start all peers are wanted at once: a restart ends, and stale routes go, when those that are known have spoken.
+    if (!this.#workloads.isReady && !this.settings) return;
+    const result = speakerSettings(this.#collector.resources(), this.#nodeName);
+    const { settings: own, drain, localAddresses, interfaces, problems } = result;
     this.#report([...this.#collector.problems(), ...problems]);
     // A node that has lost its resource keeps what it has: whoever deletes a Node stops its agent too.
     if (!own) return;
+    this.#localAddresses.configure(localAddresses);
     this.#discovery.configure(interfaces);
     const settings = { ...own, peers: [...own.peers, ...this.#discovery.peers()] };
     const first = this.settings === undefined;
@@ -255,7 +276,8 @@ function peersReport(sources: ControlSources): PeersReport {
 
 /** A peer that does not answer may do so with the wrong key. */
 function withDrops(peer: PeerReport, { feed, drops }: ControlSources): PeerReport {
-  const waits = peer.state === 'Connect' || peer.state === 'Active';
+  // A connection that the peer opened is there before its TTL is looked at: then no OPEN comes.
+  const waits = peer.state !== 'Established' && peer.state !== 'Idle';
   const settings = waits ? feed.settings?.peers.find(({ name }) => name === peer.name) : undefined;
   const reason = settings && drops.reasonFor(settings);
   return reason === undefined ? peer : { ...peer, detail: [peer.detail, reason].filter(Boolean).join('; ') };

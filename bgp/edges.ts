@@ -7,7 +7,14 @@ import type { Prefix } from '../net/prefix.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
 import type { Rib } from './rib/rib.ts';
 import type { DownReason } from './session-types.ts';
-import type { AddressFamily, BmpSettings, DynamicPeerSettings, ListenSettings, PeerSettings } from './settings.ts';
+import type {
+  AddressFamily,
+  BmpSettings,
+  DynamicPeerSettings,
+  ListenSettings,
+  PeerSettings,
+  SpeakerSettings,
+} from './settings.ts';
 
 export type Millis = number;
 
@@ -158,6 +165,7 @@ export interface MonitoredPeer {
 
 export interface MonitoredSpeaker {
   readonly rib: Rib;
+  readonly settings: Pick<SpeakerSettings, 'asn' | 'routerId'>;
   /** Those that are established. */
   monitoredPeers(): Iterable<MonitoredPeer>;
 }

@@ -1,12 +1,13 @@
 // twill-bgp's configuration file: strict JSON, read into SpeakerSettings. Pure; every problem names the field and says what
 // would be right. The fields are listed in bgp/README.md.
 
-import { type Address, familyOf, type Ipv4, parseAddress, parseIpv4 } from '../net/address.ts';
-import { type Prefix, parsePrefix } from '../net/prefix.ts';
+import { type Address, familyOf, formatAddress, type Ipv4, parseAddress, parseIpv4 } from '../net/address.ts';
+import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.ts';
 import { defaultLocalAsMode, parseLocalAsMode } from './local-as.ts';
 import type {
   AddressFamily,
   BmpSettings,
+  DynamicPeerSettings,
   FibSettings,
   ListenSettings,
   LocalAsSettings,
@@ -146,7 +147,7 @@ function readSettings(file: Fields): SpeakerSettings {
     ...(clusterId === undefined ? {} : { clusterId }),
     listen,
     peers,
-    dynamicPeers: [],
+    dynamicPeers: file.list('dynamicNeighbors').map((range) => readRange(range, asn, holdTimeSec)),
     originate: file.list('originate').map(readOriginated),
     fib: readFib(file),
     maxPaths: file.integer('maxPaths', 1, 256, 1),
@@ -181,8 +182,9 @@ function readListen(listen: Fields): ListenSettings {
 function readStation(station: Fields): BmpSettings {
   const address = station.get('address', 'an IP address', addressOf) ?? 0;
   const port = station.integer('port', 1, 65535);
+  const locRib = station.flag('locRib', false);
   station.finish();
-  return { address, port };
+  return { address, port, ...(locRib ? { locRib } : {}) };
 }
 
 function readOriginated(route: Fields): OriginatedRoute {
@@ -216,24 +218,36 @@ function readLocalAs(peer: Fields): LocalAsSettings | undefined {
   return { asn: peer.integer('localAs', 1, 0xffffffff), ...(mode ?? defaultLocalAsMode) };
 }
 
-function readPeer(peer: Fields, localAsn: number, holdTimeSec: number): PeerSettings {
-  const address = peer.get('address', 'an IP address', addressOf) ?? 0;
-  const asn = peer.integer('asn', 1, 0xffffffff);
+/** A neighbor that is known by where it calls from: all fields but those of an address. */
+function readRange(fields: Fields, localAsn: number, holdTimeSec: number): DynamicPeerSettings {
+  const range = fields.get('range', 'a prefix as "10.1.0.0/24"', prefixOf) ?? { address: 0, length: 32 };
+  const { address: _a, passive: _p, sourceAddress: _s, asn, ...rest } = readPeer(fields, localAsn, holdTimeSec, range);
+  return { ...rest, range, ...(asn === 0 ? {} : { asn }) };
+}
+
+function readPeer(peer: Fields, localAsn: number, holdTimeSec: number, range?: Prefix): PeerSettings {
+  const address = range ? range.address : (peer.get('address', 'an IP address', addressOf) ?? 0);
+  const asn = range && !peer.has('asn') ? 0 : peer.integer('asn', 1, 0xffffffff);
   const type = peer.optional('type', '"ebgp" or "ibgp"', oneOf(['ebgp', 'ibgp']));
   if (type !== undefined && (type === 'ibgp') !== (asn === localAsn) && !peer.has('localAs')) {
     peer.problem('type', `"${type}" does not go with AS ${asn} while ours is ${localAsn}`);
   }
   const password = peer.optional('password', 'a text', textOf);
+  const ownIpv4Address = peer.optional('ownIpv4Address', 'an IPv4 address', ipv4Of);
+  const ownIpv6Address = peer.optional('ownIpv6Address', 'an IPv6 address', (value) => {
+    const own = addressOf(value);
+    return typeof own === 'bigint' ? own : undefined;
+  });
   const sourceAddress = peer.optional('sourceAddress', 'an IP address', addressOf);
   if (sourceAddress !== undefined && familyOf(sourceAddress) !== familyOf(address)) {
     peer.problem('sourceAddress', 'is of another family than the address');
   }
-  const limit = peer.optional('maxPrefixes', 'a whole number', (value) =>
-    Number.isInteger(value) ? Number(value) : undefined,
-  );
+  const limit = peer.has('maxPrefixes') ? peer.integer('maxPrefixes', 1, 0xffffffff) : undefined;
+  const warnAtPercent = peer.integer('maxPrefixesWarnAt', 1, 100, 75);
+  const restartAfterSec = peer.has('maxPrefixesRestart') ? peer.integer('maxPrefixesRestart', 1, 0xffff) : undefined;
   const localAs = readLocalAs(peer);
   const settings: PeerSettings = {
-    name: peer.optional('name', 'a text', textOf) ?? `file:${String(peer.get('address', 'text', textOf))}`,
+    name: peer.optional('name', 'a text', textOf) ?? `file:${range ? formatPrefix(range) : formatAddress(address)}`,
     address,
     asn,
     port: peer.integer('port', 1, 65535, BGP_PORT),
@@ -249,11 +263,15 @@ function readPeer(peer: Fields, localAsn: number, holdTimeSec: number): PeerSett
     addPathSend: peer.flag('addPathSend', false),
     addPathReceive: peer.flag('addPathReceive', false),
     ...(localAs === undefined ? {} : { localAs }),
+    ...(ownIpv4Address === undefined ? {} : { ownIpv4Address }),
+    ...(ownIpv6Address === undefined ? {} : { ownIpv6Address }),
     ...(password === undefined ? {} : { password }),
     ...(sourceAddress === undefined ? {} : { sourceAddress }),
     ...(peer.has('ttlSecurityHops') ? { ttlSecurityHops: peer.integer('ttlSecurityHops', 1, 255) } : {}),
     ...(peer.has('longLivedStaleTime') ? { longLivedStaleSec: peer.integer('longLivedStaleTime', 1, 0xffffff) } : {}),
-    ...(limit === undefined ? {} : { maxPrefixes: { limit, warnAtPercent: 75 } }),
+    ...(limit === undefined
+      ? {}
+      : { maxPrefixes: { limit, warnAtPercent, ...(restartAfterSec === undefined ? {} : { restartAfterSec }) } }),
     importFilter: acceptAll,
     exportFilter: acceptAll,
   };

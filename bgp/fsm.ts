@@ -29,7 +29,7 @@ import {
   stateOf,
 } from './fsm-state.ts';
 import { checkOpen, negotiate, openFor } from './negotiate.ts';
-import type { ConnectionId, DownReason, SessionEffect, SessionEvent } from './session-types.ts';
+import type { ConnectionId, DownReason, SessionConfig, SessionEffect, SessionEvent } from './session-types.ts';
 import type { NotificationMessage, OpenMessage } from './wire/message.ts';
 import { CeaseSubcode, ErrorCode, FsmSubcode, notification, OpenSubcode, shutdownData } from './wire/notification.ts';
 
@@ -105,7 +105,7 @@ class Machine {
         this.#abandon();
         break;
       case 'configure':
-        this.#set({ config: event.config });
+        this.#configure(event.config);
         break;
       case 'timer':
         this.#timer();
@@ -160,6 +160,15 @@ class Machine {
     this.#leaveIdle();
   }
 
+  #configure(config: SessionConfig): void {
+    const wasPassive = this.#session.config.peer.passive;
+    this.#set({ config });
+    const { running, idleUntil, links, dialing } = this.#session;
+    const isWaiting = running && idleUntil === undefined && links.length === 0 && !dialing;
+    if (wasPassive && !config.peer.passive && isWaiting) this.#dial();
+    if (!wasPassive && config.peer.passive) this.#cancelDial();
+  }
+
   #leaveIdle(): void {
     this.#set({ idleUntil: undefined });
     if (!this.#session.config.peer.passive) this.#dial();
@@ -175,7 +184,12 @@ class Machine {
     this.#set({ dialing: false, connectRetryAt: undefined });
   }
 
-  #stop({ subcode, text, restartAfterMs }: Extract<SessionEvent, { readonly kind: 'stop' }>): void {
+  #stop({
+    subcode,
+    text,
+    restartAfterMs,
+    keepsRoutes = false,
+  }: Extract<SessionEvent, { readonly kind: 'stop' }>): void {
     this.#cancelDial();
     const reason: DownReason = { kind: 'stopped', subcode };
     const ceased = notification(
@@ -185,10 +199,12 @@ class Machine {
     );
     for (const link of this.#session.links) {
       // RFC 8538 §3: to a peer that takes a NOTIFICATION for a restart, say that this time it is meant.
-      const sent = link.negotiated?.gracefulRestart?.notification ? hardReset(ceased) : ceased;
+      const sent = link.negotiated?.gracefulRestart?.notification && !keepsRoutes ? hardReset(ceased) : ceased;
       if (link.phase !== 'DelayOpen') this.#send(link, sent);
       this.#close(link);
-      if (link.phase === 'Established') this.#effects.push({ kind: 'down', reason, keepRoutes: false });
+      if (link.phase === 'Established') {
+        this.#effects.push({ kind: 'down', reason, keepRoutes: keepsRoutes && promisesRestart(link) });
+      }
     }
     const again = this.#session.running && restartAfterMs !== undefined;
     if (this.#session.running) this.#remember(reason);

@@ -33,12 +33,21 @@ export type SessionEvent =
   | { readonly kind: 'start' }
   /**
    * Administrative stop: NOTIFICATION Cease with this subcode and RFC 9003 text, then Idle until `start`; or until
-   * `restartAfterMs` have passed (0: at once), for resets.
+   * `restartAfterMs` have passed (0: at once), for resets. `keepsRoutes`: of each other, until then (RFC 8538).
    */
-  | { readonly kind: 'stop'; readonly subcode: number; readonly text?: string; readonly restartAfterMs?: Millis }
+  | {
+      readonly kind: 'stop';
+      readonly subcode: number;
+      readonly text?: string;
+      readonly restartAfterMs?: Millis;
+      readonly keepsRoutes?: boolean;
+    }
   /** Our process ends and will be back: connections close without a NOTIFICATION, so that peers keep our routes. */
   | { readonly kind: 'abandon' }
-  /** New settings for the next OPEN; the driver adds `stop` and `start` when the session must begin anew. */
+  /**
+   * New settings for the next OPEN; the driver adds `stop` and `start` when the session must begin anew. One that is no
+   * longer passive dials, and the other way round.
+   */
   | { readonly kind: 'configure'; readonly config: SessionConfig }
   /** An outgoing connection succeeded, or the peer connected to us. */
   | { readonly kind: 'connected'; readonly connection: ConnectionId; readonly incoming: boolean }

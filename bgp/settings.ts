@@ -38,6 +38,8 @@ export interface SpeakerSettings {
 export interface BmpSettings {
   readonly address: Address;
   readonly port: number;
+  /** Tell the best routes too, own ones among them (RFC 9069). */
+  readonly locRib?: boolean;
 }
 
 /** Where networks differ in how the best path is chosen. */
@@ -123,6 +125,10 @@ export interface PeerSettings {
   readonly sourceAddress?: Address;
   /** Next hop of our IPv6 routes when the session itself runs over IPv4. */
   readonly ownIpv6Address?: bigint;
+  /** Next hop of our IPv4 routes when the session runs over IPv6 and the peer takes no IPv6 next hops for them (RFC 8950). */
+  readonly ownIpv4Address?: Ipv4;
+  /** Name of a peer whose session carries the families of this one too, if it can: this one is for when it does not. */
+  readonly fallbackFor?: string;
   readonly device?: string;
   /** TCP-MD5 key, RFC 2385. */
   readonly password?: string;

@@ -25,12 +25,14 @@ import type {
 } from './edges.ts';
 import { Rib } from './rib/rib.ts';
 import {
+  type AddressFamily,
   defaultBestPath,
   type FibSettings,
   type ListenSettings,
   type PeerSettings,
   type SpeakerSettings,
 } from './settings.ts';
+import { Fallbacks } from './speaker/fallbacks.ts';
 import { FibSync } from './speaker/fib-sync.ts';
 import { Peer } from './speaker/peer.ts';
 import type { PeerHost } from './speaker/peer-host.ts';
@@ -80,6 +82,11 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   #workloadRoutes: readonly WorkloadRoute[] = [];
   #originateKey = '';
   #restart: RestartWatch | undefined;
+  readonly #fallbacks = new Fallbacks({
+    now: () => this.clock.now(),
+    wantTimer: (deadline) => this.wantTimer(deadline),
+    onHoldChanged: () => this.#watchByBfd(),
+  });
   #draining = false;
   #flushWanted = false;
   /** Something came since the last turn. */
@@ -167,7 +174,12 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#timer = { at, disarm: this.clock.after(Math.max(0, at - now), () => this.#onTimer()) };
   }
 
-  onProgress(): void {
+  isCarriedElsewhere(peer: Peer, family: AddressFamily): boolean {
+    return this.#fallbacks.carries(peer, family);
+  }
+
+  onProgress(peer: Peer): void {
+    this.#fallbacks.onProgress(peer);
     if (!this.restarting) return;
     this.#progressed = true;
     this.wantFlush();
@@ -182,6 +194,8 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
       if ((peer.nextDeadline ?? Infinity) <= now) peer.onTimer(now);
       earliest = Math.min(earliest, peer.nextDeadline ?? Infinity);
     }
+    this.#fallbacks.onTimer(now);
+    earliest = Math.min(earliest, this.#fallbacks.deadline);
     this.#dropIdleDynamicPeers();
     if (earliest !== Infinity) this.wantTimer(earliest);
   }
@@ -197,7 +211,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#configureFib(settings);
     this.#configurePeers(settings, before);
     this.#configureListeners(settings);
-    this.#options.failureDetector?.configure(bfdPeers(settings));
+    this.#watchByBfd();
     this.monitor?.configure(settings.bmp ?? [], this);
     this.rib.setBestPath(settings.bestPath ?? defaultBestPath);
     this.#fib?.setStatics(settings.staticRoutes ?? []);
@@ -309,6 +323,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
       else this.#change(peer, next, before);
     }
     for (const peer of settings.peers) if (!this.#peers.has(peer.name)) this.#add(peer);
+    this.#fallbacks.configure(this.#peers);
   }
 
   #add(settings: PeerSettings): Peer {
@@ -330,10 +345,15 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     const was = peer.settings;
     if (isSame(was, next) && (!before || isSame(sessionPart(before), sessionPart(this.settings)))) return;
     const isUp = peer.session.state === 'Established';
-    const needsReset = !isSame(openPart(was), openPart(next)) || (!isUp && was.passive !== next.passive);
+    const needsReset =
+      !isSame(openPart(was), openPart(next)) ||
+      changesFamilies(peer, was, next) ||
+      (!isUp && was.passive !== next.passive);
     peer.reconfigure(next);
     if (needsReset) {
-      peer.reset(CeaseSubcode.otherConfigurationChange, { restartAfterMs: 0 });
+      // Another AS makes other routes of them.
+      const keepsRoutes = was.asn === next.asn && isSame(was.localAs, next.localAs);
+      peer.reset(CeaseSubcode.otherConfigurationChange, { restartAfterMs: 0, keepsRoutes });
       return;
     }
     if (!isSame(importPart(was), importPart(next))) peer.applyImport();
@@ -346,6 +366,11 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     if (this.#draining === on) return;
     this.#draining = on;
     for (const peer of this.#peers.values()) peer.applyTreatment();
+  }
+
+  #watchByBfd(): void {
+    const watched = this.settings.peers.filter(({ name }) => this.#peers.get(name)?.mode !== 'on-hold');
+    this.#options.failureDetector?.configure(bfdPeers(watched));
   }
 
   /** RFC 5882 §4.3: a peer that BFD has lost is down now, not when its hold time ends. */
@@ -437,8 +462,10 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 
   // Reports.
 
+  /** All but those on hold, which another session has made unnecessary. */
   peers(): PeerReport[] {
-    return [...this.#peers.values()].map((peer) => report.peerReport(peer, this.#rib, this.clock.now()));
+    const shown = [...this.#peers.values()].filter(({ mode }) => mode !== 'on-hold');
+    return shown.map((peer) => report.peerReport(peer, this.#rib, this.clock.now()));
   }
 
   routes(query: report.RoutesQuery): RoutesReport {
@@ -490,7 +517,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 /** FRR lets its first routes wait for up to ten seconds. */
 const sweepGraceMs = 12_000;
 
-const bfdPeers = ({ peers }: SpeakerSettings): BfdPeer[] =>
+const bfdPeers = (peers: readonly PeerSettings[]): BfdPeer[] =>
   peers.flatMap(({ name, address, sourceAddress, device, bfd }) => {
     if (!bfd) return [];
     const { multihop, ...timing } = bfd;
@@ -522,6 +549,16 @@ const hasSameIdentity = (a: SpeakerSettings, b: SpeakerSettings): boolean => {
 const sessionPart = ({ gracefulRestart }: SpeakerSettings) => ({ gracefulRestart });
 
 /**
+ * Families change with a new session only. One more is not worth the routes of a peer that drops them meanwhile and may not
+ * take the family anyway: such a peer is asked when a session begins for another reason.
+ */
+function changesFamilies({ negotiated }: Peer, was: PeerSettings, next: PeerSettings): boolean {
+  if (isSame(was.families, next.families)) return false;
+  const isGentle = negotiated?.gracefulRestart?.notification ?? true;
+  return isGentle || was.families.some((family) => !next.families.includes(family));
+}
+
+/**
  * What can not change while a session is up: what was said in OPEN, and what the connection is. Passwords can, since the
  * transport changes keys of live connections. Who connects, and how often keepalives go, counts from the next session on.
  */
@@ -531,7 +568,10 @@ function openPart(peer: PeerSettings) {
     exportFilter: _exportFilter,
     password: _password,
     nextHop: _nextHop,
+    ownIpv4Address: _ownIpv4Address,
     ownIpv6Address: _ownIpv6Address,
+    fallbackFor: _fallbackFor,
+    families: _families,
     maxPrefixes: _maxPrefixes,
     connectRetrySec: _connectRetrySec,
     keepaliveTimeSec: _keepaliveTimeSec,

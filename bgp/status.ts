@@ -151,6 +151,8 @@ export function peerType(name: string): string {
       return 'node specific';
     case 'global':
       return 'global';
+    case 'local-workload':
+      return 'local workload';
     default:
       return origin ?? '';
   }

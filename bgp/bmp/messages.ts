@@ -1,4 +1,5 @@
-// BMP messages as bytes: RFC 7854 §4. What a monitoring station is told of our peers and of what they sent.
+// BMP messages as bytes: RFC 7854 §4, and RFC 9069 for the Loc-RIB. What a monitoring station is told of our peers, of what they
+// sent, and of what was chosen.
 //
 //     common header   version(1)=3 length(4) type(1)
 //     per-peer header type(1) flags(1) distinguisher(8) address(16) AS(4) BGP identifier(4) seconds(4) microseconds(4)
@@ -19,11 +20,13 @@ const BmpType = {
   termination: 5,
 } as const;
 
+const LOC_RIB_PEER = 3;
 const IPV6_FLAG = 0x80;
 const TWO_OCTET_AS_FLAG = 0x20;
 
 export interface BmpPeer {
-  readonly address: Address;
+  /** Undefined: no peer but this speaker itself, with its Loc-RIB (RFC 9069 §4.1). */
+  readonly address: Address | undefined;
   readonly asn: number;
   readonly routerId: number;
 }
@@ -35,7 +38,9 @@ export type BmpDownReason =
   | { readonly kind: 'closed-by-us'; readonly event: number }
   | { readonly kind: 'notification-received'; readonly pdu: Uint8Array }
   | { readonly kind: 'closed-by-peer' }
-  | { readonly kind: 'not-monitored-any-more' };
+  | { readonly kind: 'not-monitored-any-more' }
+  /** RFC 9069 §5.3: the Loc-RIB is told no longer, or begins anew. */
+  | { readonly kind: 'table-closed' };
 
 export type BmpMessage =
   | { readonly kind: 'initiation'; readonly systemName: string; readonly systemDescription: string }
@@ -57,7 +62,9 @@ export type BmpMessage =
       readonly update: Uint8Array;
       readonly twoOctetAs: boolean;
     }
-  | { readonly kind: 'statistics'; readonly peer: BmpPeer; readonly adjRibInRoutes: number };
+  | { readonly kind: 'loc-rib-up'; readonly peer: BmpPeer; readonly open: Uint8Array }
+  | { readonly kind: 'statistics'; readonly peer: BmpPeer; readonly adjRibInRoutes: number }
+  | { readonly kind: 'loc-rib-statistics'; readonly peer: BmpPeer; readonly routes: number };
 
 /** @param atMs wall clock, of what the message tells. */
 export function encodeBmp(message: BmpMessage, atMs: number): Uint8Array {
@@ -80,13 +87,25 @@ export function encodeBmp(message: BmpMessage, atMs: number): Uint8Array {
       return frame(BmpType.peerDown, [peerHeader(message.peer, atMs), ...downReason(message.reason)]);
     case 'route-monitoring':
       return frame(BmpType.routeMonitoring, [peerHeader(message.peer, atMs, message.twoOctetAs), message.update]);
+    case 'loc-rib-up':
+      // RFC 9069 §5.2: no addresses, no ports, and the same OPEN for both ends, which says what UPDATEs are like.
+      return frame(BmpType.peerUp, [
+        peerHeader(message.peer, atMs),
+        new Uint8Array(16 + 2 + 2),
+        message.open,
+        message.open,
+        tableName,
+      ]);
     case 'statistics':
       // Type 7, a 64-bit gauge: routes in the Adj-RIB-In.
       return frame(BmpType.statisticsReport, [
         peerHeader(message.peer, atMs),
         uint32(1),
-        tlv(7, concat([uint32(0), uint32(message.adjRibInRoutes)])),
+        gauge(7, message.adjRibInRoutes),
       ]);
+    case 'loc-rib-statistics':
+      // Type 8: routes in the Loc-RIB.
+      return frame(BmpType.statisticsReport, [peerHeader(message.peer, atMs), uint32(1), gauge(8, message.routes)]);
   }
 }
 
@@ -102,13 +121,19 @@ const tlv = (type: number, value: Uint8Array): Uint8Array => concat([uint16(type
 
 const textTlv = (type: number, text: string): Uint8Array => tlv(type, new TextEncoder().encode(text));
 
-/** RFC 7854 §4.2: of the global instance, before our policy. */
+const gauge = (type: number, value: number): Uint8Array => tlv(type, concat([uint32(0), uint32(value)]));
+
+/** RFC 9069 §5.2: there is one table. */
+const tableName = textTlv(3, 'global');
+
+/** RFC 7854 §4.2: of the global instance, before our policy; or of the Loc-RIB. */
 function peerHeader({ address, asn, routerId }: BmpPeer, atMs: number, twoOctetAs = false): Uint8Array {
-  const flags = (familyOf(address) === 6 ? IPV6_FLAG : 0) | (twoOctetAs ? TWO_OCTET_AS_FLAG : 0);
+  const isIpv6 = address !== undefined && familyOf(address) === 6;
+  const flags = (isIpv6 ? IPV6_FLAG : 0) | (twoOctetAs ? TWO_OCTET_AS_FLAG : 0);
   return concat([
-    Uint8Array.of(0, flags),
+    Uint8Array.of(address === undefined ? LOC_RIB_PEER : 0, flags),
     new Uint8Array(8),
-    wideAddress(address),
+    address === undefined ? new Uint8Array(16) : wideAddress(address),
     uint32(asn),
     uint32(routerId),
     uint32(Math.floor(atMs / 1000)),
@@ -134,5 +159,7 @@ function downReason(reason: BmpDownReason): Uint8Array[] {
       return [Uint8Array.of(4)];
     case 'not-monitored-any-more':
       return [Uint8Array.of(5)];
+    case 'table-closed':
+      return [Uint8Array.of(6), tableName];
   }
 }

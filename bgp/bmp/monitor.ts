@@ -14,6 +14,7 @@ import type { BmpSettings } from '../settings.ts';
 import { encodeMessage } from '../wire/codec.ts';
 import { ErrorCode, notification } from '../wire/notification.ts';
 import { encodeUpdate, endOfRib } from '../wire/update.ts';
+import { LocRibMonitor } from './loc-rib.ts';
 import { type BmpDownReason, type BmpMessage, encodeBmp, updatePdu } from './messages.ts';
 import { BmpStation, stationKey } from './station.ts';
 import { tableUpdates } from './table.ts';
@@ -30,6 +31,7 @@ export class BmpMonitor implements RouteMonitor {
   readonly #options: BmpMonitorOptions;
   readonly #stations = new Map<string, BmpStation>();
   #speaker: MonitoredSpeaker | undefined;
+  #locRib: LocRibMonitor | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: BmpMonitorOptions) {
@@ -54,8 +56,9 @@ export class BmpMonitor implements RouteMonitor {
     }
     for (const [key, one] of wanted) {
       if (this.#stations.has(key)) continue;
-      this.#stations.set(key, new BmpStation(one, { begin: () => this.#begin() }, this.#options.log));
+      this.#stations.set(key, new BmpStation(one, { begin: () => this.#begin(one) }, this.#options.log));
     }
+    this.#configureLocRib(speaker);
     if (!this.isActive) {
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -63,6 +66,19 @@ export class BmpMonitor implements RouteMonitor {
       this.#timer = setInterval(() => this.#statistics(), this.#options.statisticsMs ?? statisticsMs);
       this.#timer.unref();
     }
+  }
+
+  /** Another RIB, or none that anybody wants to hear of. */
+  #configureLocRib(speaker: MonitoredSpeaker): void {
+    const isWanted = this.stations.some(({ settings }) => settings.locRib);
+    const before = this.#locRib;
+    if (before && isWanted && before.isOf(speaker)) return;
+    before?.close();
+    if (before) this.#tellOfLocRib(before.down);
+    this.#locRib = isWanted ? new LocRibMonitor(speaker, (message) => this.#tellOfLocRib(message)) : undefined;
+    if (!before || !this.#locRib) return;
+    this.#tellOfLocRib(this.#locRib.up);
+    for (const slice of this.#locRib.table()) for (const message of slice) this.#tellOfLocRib(message);
   }
 
   up(peer: MonitoredPeer): void {
@@ -87,19 +103,32 @@ export class BmpMonitor implements RouteMonitor {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#locRib?.close();
     for (const station of this.#stations.values()) station.close(encodeBmp({ kind: 'termination' }, Date.now()));
     this.#stations.clear();
   }
 
-  #begin() {
+  #begin({ locRib: wantsLocRib }: BmpSettings) {
     const now = Date.now();
     const peers = [...(this.#speaker?.monitoredPeers() ?? [])];
     const systemName = this.#options.systemName ?? hostname();
     const initiation: BmpMessage = { kind: 'initiation', systemName, systemDescription: `Twill ${version}` };
+    const locRib = wantsLocRib ? this.#locRib : undefined;
+    const first = [initiation, ...(locRib ? [locRib.up] : []), ...peers.map(peerUp)];
     return {
-      first: [initiation, ...peers.map(peerUp)].map((message) => encodeBmp(message, now)),
-      rest: this.#table(peers),
+      first: first.map((message) => encodeBmp(message, now)),
+      rest: this.#pictures(peers, locRib),
     };
+  }
+
+  *#pictures(peers: readonly MonitoredPeer[], locRib: LocRibMonitor | undefined): Generator<readonly Uint8Array[]> {
+    yield* this.#table(peers);
+    if (!locRib) return;
+    for (const slice of locRib.table()) {
+      // Routes of another RIB by now, of which the station has heard.
+      if (this.#locRib !== locRib) return;
+      yield slice.map((message) => encodeBmp(message, Date.now()));
+    }
   }
 
   *#table(peers: readonly MonitoredPeer[]): Generator<readonly Uint8Array[]> {
@@ -129,10 +158,16 @@ export class BmpMonitor implements RouteMonitor {
     for (const peer of this.#speaker?.monitoredPeers() ?? []) {
       this.#tell({ kind: 'statistics', peer: peer.about, adjRibInRoutes: peer.routeCount() });
     }
+    if (this.#locRib) this.#tellOfLocRib(this.#locRib.statistics);
   }
 
   #tell(message: BmpMessage): void {
     if (this.isActive) this.#send(encodeBmp(message, Date.now()));
+  }
+
+  #tellOfLocRib(message: BmpMessage): void {
+    const bytes = encodeBmp(message, Date.now());
+    for (const station of this.#stations.values()) if (station.settings.locRib) station.send(bytes);
   }
 
   #send(message: Uint8Array): void {

@@ -123,4 +123,5 @@ export class BmpStation {
 
 const hostOf = (address: Address): string => formatAddress(address);
 
-export const stationKey = ({ address, port }: BmpSettings): string => `${formatAddress(address)} ${port}`;
+export const stationKey = ({ address, port, locRib }: BmpSettings): string =>
+  `${formatAddress(address)} ${port}${locRib ? ' loc-rib' : ''}`;

@@ -5,7 +5,10 @@
 //     twill.io/interface: eth*      on a BGPPeer without peerIP and peerSelector: peer with the router on each such interface,
 //                                   found by router advertisement; asNumber absent means any external AS
 //     twill.io/bmp: 10.0.0.9:1790   on BGPConfiguration, default or a node's own: monitoring stations, separated by commas, that
-//                                   nodes tell what their peers say (RFC 7854); [fd00::9]:1790 for IPv6
+//                                   nodes tell what their peers say (RFC 7854); [fd00::9]:1790 for IPv6. With the word "loc-rib"
+//                                   they are told the best routes too (RFC 9069)
+//     twill.io/families: ipv4, ipv6 on a BGPPeer with peerIP: what its session carries; absent means the family of peerIP, as
+//                                   in Calico. Nodes share one session for both without being told
 //     twill.io/local-as: dual-as    on a BGPPeer with localASNumber: how that AS is shown, as words of no-prepend, replace-as and
 //                                   dual-as, or "plain" for none; absent means Calico's, no-prepend replace-as
 //     twill.io/best-path: prefer-oldest
@@ -15,11 +18,18 @@
 
 import { type Node, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
 import { parseAddress } from '../../net/address.ts';
-import { type BestPathSettings, type BfdSettings, type BmpSettings, defaultBestPath } from '../settings.ts';
+import {
+  type AddressFamily,
+  type BestPathSettings,
+  type BfdSettings,
+  type BmpSettings,
+  defaultBestPath,
+} from '../settings.ts';
 
 export const bfdAnnotation = 'twill.io/bfd';
 export const interfaceAnnotation = 'twill.io/interface';
 export const bmpAnnotation = 'twill.io/bmp';
+export const familiesAnnotation = 'twill.io/families';
 export const localAsAnnotation = 'twill.io/local-as';
 export const bestPathAnnotation = 'twill.io/best-path';
 export const drainAnnotation = 'twill.io/drain-bgp';
@@ -37,11 +47,13 @@ export function parseBfd(text: string, multihop: boolean): BfdSettings | undefin
 
 /** Undefined when the text is not a list of stations with their ports. */
 export function parseStations(text: string): readonly BmpSettings[] | undefined {
-  const words = wordsOf(text);
+  const all = wordsOf(text);
+  const words = all.filter((word) => word !== 'loc-rib');
+  const views = words.length < all.length ? { locRib: true } : {};
   const stations = words.flatMap((word) => {
     const parsed = parsePeerIp(word);
     const address = parseAddress(parsed?.address ?? '');
-    return address === undefined || parsed?.port === undefined ? [] : [{ address, port: parsed.port }];
+    return address === undefined || parsed?.port === undefined ? [] : [{ address, port: parsed.port, ...views }];
   });
   return stations.length === words.length ? stations : undefined;
 }
@@ -61,6 +73,15 @@ const bestPathWords: Readonly<Record<string, Partial<BestPathSettings>>> = {
 export function parseBestPath(text: string): BestPathSettings | undefined {
   const known = wordsOf(text).map((word) => bestPathWords[word]);
   return known.includes(undefined) ? undefined : Object.assign({ ...defaultBestPath }, ...known);
+}
+
+const familyWords: Readonly<Record<string, AddressFamily>> = { ipv4: 'ipv4-unicast', ipv6: 'ipv6-unicast' };
+
+/** Undefined when the text is not a list of families. */
+export function parseFamilies(text: string): readonly AddressFamily[] | undefined {
+  const words = [...new Set(wordsOf(text))];
+  const families = words.flatMap((word) => familyWords[word] ?? []);
+  return families.length === 0 || families.length < words.length ? undefined : families.sort();
 }
 
 export const bestPathHelp = Object.keys(bestPathWords).join(', ');

@@ -11,15 +11,19 @@ import {
   type IPPool,
   type Kind,
   type Node,
+  type Profile,
   parseAffinity,
   parseResourceKey,
+  parseWorkloadEndpointName,
   partsOfAffinityKey,
   type ResourceOf,
   resourcePrefix,
+  type WorkloadEndpoint,
 } from '../../datastore/model/index.ts';
 import type { SyncerUpdate } from '../../datastore/syncer.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
+import { hasWorkloadPeers } from './workloads.ts';
 
 export class BgpCollector {
   readonly #nodeName: string;
@@ -29,6 +33,8 @@ export class BgpCollector {
   readonly #peers = new Map<string, BGPPeer>();
   readonly #filters = new Map<string, BGPFilter>();
   readonly #pools = new Map<string, IPPool>();
+  readonly #workloads = new Map<string, WorkloadEndpoint>();
+  readonly #profiles = new Map<string, Profile>();
   readonly #blocks = new Map<string, Prefix>();
   readonly #problems = new Map<string, ConfigProblem>();
 
@@ -47,6 +53,21 @@ export class BgpCollector {
     ];
   }
 
+  /** What must be followed as well, while wantsWorkloads(): a large cluster has very many of them. */
+  workloadPrefixes(): string[] {
+    return [resourcePrefix('WorkloadEndpoint'), resourcePrefix('Profile')];
+  }
+
+  /** A BGPPeer selects workloads. */
+  get wantsWorkloads(): boolean {
+    return hasWorkloadPeers(this.#peers);
+  }
+
+  forgetWorkloads(): void {
+    this.#workloads.clear();
+    this.#profiles.clear();
+  }
+
   onUpdates(updates: readonly SyncerUpdate[]): void {
     for (const update of updates) this.#onUpdate(update);
   }
@@ -58,6 +79,8 @@ export class BgpCollector {
       peers: this.#peers,
       filters: this.#filters,
       pools: this.#pools,
+      workloads: this.#workloads,
+      profiles: this.#profiles,
       blocks: [...this.#blocks.values()],
       secret: this.#secret,
     };
@@ -89,6 +112,14 @@ export class BgpCollector {
         break;
       case 'BGPFilter':
         this.#keep('BGPFilter', id.name, update, this.#filters);
+        break;
+      case 'WorkloadEndpoint':
+        // Those of other nodes are not even decoded.
+        if (parseWorkloadEndpointName(id.name)?.node !== this.#nodeName) break;
+        this.#keep('WorkloadEndpoint', `${id.namespace ?? ''}/${id.name}`, update, this.#workloads);
+        break;
+      case 'Profile':
+        this.#keep('Profile', id.name, update, this.#profiles);
         break;
       case 'IPPool':
         this.#keep('IPPool', id.name, update, this.#pools);

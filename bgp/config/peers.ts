@@ -5,43 +5,25 @@
 // In the mesh and between nodes both ends dial, and the FSM's collision detection keeps one connection. Calico lets only
 // the higher address dial; then a restarted node of lower address waits for the others' retry timers before it has routes.
 
-import { type BGPPeer, parseDurationMs, parsePeerIp } from '../../datastore/model/index.ts';
+import { type BGPPeer, parsePeerIp } from '../../datastore/model/index.ts';
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
-import { hostPrefix, prefixContains } from '../../net/prefix.ts';
+import { hostPrefix } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
-import { defaultLocalAsMode, parseLocalAsMode } from '../local-as.ts';
-import type { FilterRule, PeerSettings, StaticRoute } from '../settings.ts';
-import { bfdAnnotation, interfaceAnnotation, localAsAnnotation, parseBfd } from './annotations.ts';
-import { peerFilters, sorted } from './filters.ts';
-import { addressOfFamily, type NodeFacts, nodeSelector } from './node-facts.ts';
-import type { BgpResources, ConfigProblem } from './resources.ts';
+import type { DynamicPeerSettings, PeerSettings, StaticRoute } from '../settings.ts';
+import { interfaceAnnotation } from './annotations.ts';
+import { sorted } from './filters.ts';
+import { addressOfFamily, defaultPort, type NodeFacts, nodeSelector } from './node-facts.ts';
+import { listenRangeAnnotation, listenRanges } from './peer-annotations.ts';
+import { nameOf, type PeerOrigin, type PeersContext, peerSettings, sessionName, type Wanted } from './peer-settings.ts';
+import type { ConfigProblem } from './resources.ts';
+import { peeringAddress, selectedWorkloads } from './workloads.ts';
 
-const holdTimeSec = 90;
-const connectRetrySec = 5;
-
-/** What session names begin with; calicoctl's words for them are in status.ts. */
-export type PeerOrigin = 'node' | 'global' | 'mesh';
-
-interface Wanted {
-  readonly origin: PeerOrigin;
-  readonly address: Address;
-  readonly port: number;
-  readonly asn: number;
-  /** Of the peer, when it is a node of ours. */
-  readonly clusterId: number | undefined;
-  /** Undefined: the mesh. */
-  readonly resource: BGPPeer | undefined;
-}
-
-export interface PeersContext {
-  readonly self: NodeFacts;
-  readonly nodes: ReadonlyMap<string, NodeFacts>;
-  readonly resources: BgpResources;
-  readonly poolRules: readonly FilterRule[];
-}
+/** Of two sessions with one address the more particular one is made. */
+const precedence: Readonly<Record<PeerOrigin, number>> = { 'local-workload': 0, node: 1, global: 2, mesh: 3 };
 
 export interface PeersResult {
   readonly peers: readonly PeerSettings[];
+  readonly dynamicPeers: readonly DynamicPeerSettings[];
   readonly interfaces: readonly InterfacePeering[];
   /** To peers that a gateway must be named for. */
   readonly staticRoutes: readonly StaticRoute[];
@@ -52,21 +34,23 @@ export function peersOf(context: PeersContext): PeersResult {
   const problems: ConfigProblem[] = [];
   const byAddress = new Map<Address, Wanted>();
   const wanted = [...sorted(context.resources.peers)].flatMap(([, peer]) => wantedOf(peer, context, problems));
-  const order = (one: Wanted): number => (one.origin === 'node' ? 0 : one.origin === 'global' ? 1 : 2);
-  for (const one of [...wanted, ...meshOf(context)].sort((a, b) => order(a) - order(b))) {
+  for (const one of [...wanted, ...meshOf(context)].sort((a, b) => precedence[a.origin] - precedence[b.origin])) {
     const first = byAddress.get(one.address);
     if (!first) byAddress.set(one.address, one);
     // A mesh node that a BGPPeer selects too is no mistake: the BGPPeer says how to talk to it.
     else if (one.resource && first.resource !== one.resource) problems.push(duplicate(one.resource, first));
   }
+  const pairs = pairsOf([...byAddress.values()]);
   const peers: PeerSettings[] = [];
   for (const one of byAddress.values()) {
     const peer = peerSettings(one, context, problems);
-    if (peer) peers.push(peer);
+    if (peer) peers.push({ ...peer, ...sharing(one, pairs.get(one), context.self) });
   }
   peers.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const interfaces = interfacesOf(context, problems);
+  const dynamicPeers = rangesOf(context, problems);
   const staticRoutes = [...byAddress.values()].flatMap((one) => routeTo(one, problems));
-  return { peers, interfaces: interfacesOf(context, problems), staticRoutes, problems: distinct(problems) };
+  return { peers, dynamicPeers, interfaces, staticRoutes, problems: distinct(problems) };
 }
 
 /** reachableBy: a route to the peer alone, by this gateway. */
@@ -82,13 +66,35 @@ function routeTo({ address, resource }: Wanted, problems: ConfigProblem[]): Stat
   return [];
 }
 
+/** Each session with the other one to the same node, of the other family and wanted by the same resource. */
+function pairsOf(all: readonly Wanted[]): ReadonlyMap<Wanted, Wanted> {
+  const first = new Map<string, Wanted>();
+  const pairs = new Map<Wanted, Wanted>();
+  for (const one of all) {
+    if (one.node === undefined) continue;
+    const key = `${one.node} ${one.resource?.metadata.name ?? ''}`;
+    const other = first.get(key);
+    if (!other) first.set(key, one);
+    else pairs.set(one, other).set(other, one);
+  }
+  return pairs;
+}
+
+/**
+ * One session carries both families between nodes that have both: that over IPv4. The other one is for a node that does not
+ * take part in that, as Calico's: see speaker/fallbacks.ts.
+ */
+function sharing(one: Wanted, other: Wanted | undefined, self: NodeFacts) {
+  if (!other || typeof self.address6 !== 'bigint') return {};
+  if (familyOf(one.address) === 6) return { fallbackFor: sessionName(other) };
+  return { families: ['ipv4-unicast', 'ipv6-unicast'] as const, ownIpv6Address: self.address6 };
+}
+
 const duplicate = (resource: BGPPeer, first: Wanted): ConfigProblem => ({
   resource: nameOf(resource),
   field: 'spec',
   problem: `the session with ${formatAddress(first.address)} is made by ${first.resource ? nameOf(first.resource) : 'the mesh'}`,
 });
-
-const nameOf = (peer: BGPPeer): string => `BGPPeer/${peer.metadata.name}`;
 
 /** One BGPPeer that selects a hundred peers says what is wrong with it once. */
 function distinct(problems: readonly ConfigProblem[]): ConfigProblem[] {
@@ -109,23 +115,39 @@ function meshOf({ self, nodes, resources }: PeersContext): Wanted[] {
 function interfacesOf(context: PeersContext, problems: ConfigProblem[]): InterfacePeering[] {
   return sorted(context.resources.peers).flatMap(([, resource]) => {
     const pattern = resource.metadata.annotations?.[interfaceAnnotation];
-    const { spec } = resource;
-    if (pattern === undefined || spec.peerIP || spec.peerSelector || !concerns(resource, context.self)) return [];
-    const wanted: Wanted = {
-      origin: 'node',
-      address: 0n,
-      port: 179,
-      asn: spec.asNumber ?? 0,
-      clusterId: undefined,
-      resource,
-    };
-    const template = peerSettings(wanted, context, problems);
+    if (pattern === undefined || !hasNoPeer(resource) || !concerns(resource, context.self)) return [];
+    const template = peerSettings(unknownPeer(resource, 0n), context, problems);
     if (!template) return [];
     const { sourceAddress: _, ...rest } = template;
     const families = ['ipv4-unicast', 'ipv6-unicast'] as const;
     return [{ pattern, template: { ...rest, name: `interface:${resource.metadata.name}`, families } }];
   });
 }
+
+/** BGPPeers that name ranges of addresses: what the sessions with whoever calls from there will be like. */
+function rangesOf(context: PeersContext, problems: ConfigProblem[]): DynamicPeerSettings[] {
+  return sorted(context.resources.peers).flatMap(([, resource]) => {
+    if (!hasNoPeer(resource) || !concerns(resource, context.self)) return [];
+    return (listenRanges(resource, problems) ?? []).flatMap((range) => {
+      const template = peerSettings(unknownPeer(resource, range.address), context, problems);
+      if (!template) return [];
+      const { address: _a, passive: _p, sourceAddress: _s, asn, ...rest } = template;
+      const name = `range:${resource.metadata.name}`;
+      return [{ ...rest, name, range, ...(asn === 0 ? {} : { asn }) }];
+    });
+  });
+}
+
+const hasNoPeer = ({ spec }: BGPPeer): boolean => !spec.peerIP && !spec.peerSelector && !spec.localWorkloadSelector;
+
+const unknownPeer = (resource: BGPPeer, address: Address): Wanted => ({
+  origin: 'node',
+  address,
+  port: defaultPort,
+  asn: resource.spec.asNumber ?? 0,
+  clusterId: undefined,
+  resource,
+});
 
 function concerns({ spec }: BGPPeer, self: NodeFacts): boolean {
   if (spec.node) return spec.node === self.name;
@@ -141,7 +163,7 @@ function sessionsWith(node: NodeFacts, self: NodeFacts, origin: PeerOrigin, reso
     if (address === undefined || addressOfFamily(self, family) === undefined) return [];
     // Two Node resources with one address are one machine, or a mistake; either way nobody to talk to.
     if (address === addressOfFamily(self, family)) return [];
-    return [{ origin, address, port: node.port, asn: node.asn, clusterId: node.clusterId, resource }];
+    return [{ origin, address, port: node.port, asn: node.asn, clusterId: node.clusterId, node: node.name, resource }];
   });
 }
 
@@ -157,14 +179,32 @@ function wantedOf(peer: BGPPeer, context: PeersContext, problems: ConfigProblem[
   if (spec.nodeSelector && !localSelector) return report('spec.nodeSelector', 'is not a selector');
   const isLocal = (facts: NodeFacts): boolean =>
     spec.node ? facts.name === spec.node : localSelector ? localSelector(facts) : true;
-  if (spec.localWorkloadSelector) {
-    return isLocal(self)
-      ? report('spec.localWorkloadSelector', 'is reserved for later: there is no peering with local workloads')
-      : [];
-  }
+  if (spec.localWorkloadSelector)
+    return isLocal(self) ? workloads(peer, spec.localWorkloadSelector, context, report) : [];
   if (spec.peerSelector) return selected(peer, spec.peerSelector, isLocal, origin, context, report);
   if (!isLocal(self)) return [];
   return external(peer, origin, self, nodes, report);
+}
+
+function workloads(
+  resource: BGPPeer,
+  selectorText: string,
+  { self, resources }: PeersContext,
+  report: ReportProblem,
+): Wanted[] {
+  return selectedWorkloads(selectorText, resources).flatMap(({ address, workload }): Wanted[] => {
+    const family = familyOf(address);
+    const source = peeringAddress(resources, family) ?? addressOfFamily(self, family);
+    if (source === undefined) {
+      const field = `localWorkloadPeeringIPV${family}`;
+      return report(
+        'spec.localWorkloadSelector',
+        `${workload} has an IPv${family} address, and there is none here to peer from: set ${field} in BGPConfiguration/default`,
+      );
+    }
+    const asn = resource.spec.asNumber ?? 0;
+    return [{ origin: 'local-workload', address, port: defaultPort, asn, clusterId: undefined, source, resource }];
+  });
 }
 
 type ReportProblem = (field: string, problem: string) => Wanted[];
@@ -195,7 +235,8 @@ function external(
   report: ReportProblem,
 ): Wanted[] {
   const { peerIP, asNumber } = peer.spec;
-  if (peerIP === undefined && peer.metadata.annotations?.[interfaceAnnotation]) return [];
+  const { annotations = {} } = peer.metadata;
+  if (peerIP === undefined && (annotations[interfaceAnnotation] || annotations[listenRangeAnnotation])) return [];
   if (peerIP === undefined)
     return report('spec.peerIP', 'is missing, and so is peerSelector: there is nobody to peer with');
   const parsed = parsePeerIp(peerIP);
@@ -212,115 +253,4 @@ function external(
   return [
     { origin, address, port: parsed?.port ?? node?.port ?? 179, asn, clusterId: node?.clusterId, resource: peer },
   ];
-}
-
-function peerSettings(wanted: Wanted, context: PeersContext, problems: ConfigProblem[]): PeerSettings | undefined {
-  const { self, resources, poolRules } = context;
-  const { resource, address, asn } = wanted;
-  const spec = resource?.spec;
-  const password = passwordOf(wanted, resources);
-  if (password.kind === 'missing') {
-    problems.push(password.problem);
-    return undefined;
-  }
-  const filters = peerFilters(resource, resources, poolRules);
-  problems.push(...filters.problems);
-  const localAsn = spec?.localASNumber ?? self.asn;
-  const internal = asn === localAsn;
-  const source = addressOfFamily(self, familyOf(address));
-  const keepaliveSec = seconds(spec?.keepaliveTime) ?? 0;
-  const restartSec = seconds(resource ? spec?.maxRestartTime : meshRestartTime(resources));
-  const ownName = resource ? `${wanted.origin}:${resource.metadata.name}` : 'mesh';
-  return {
-    name: `${ownName}:${formatAddress(address)}`,
-    address,
-    port: wanted.port,
-    asn,
-    ...localAsOf(resource, problems),
-    passive: false,
-    ...(source === undefined || spec?.sourceAddress === 'None' ? {} : { sourceAddress: source }),
-    ...(password.kind === 'password' ? { password: password.text } : {}),
-    ...(spec?.ttlSecurity ? { ttlSecurityHops: spec.ttlSecurity } : {}),
-    families: [familyOf(address) === 4 ? 'ipv4-unicast' : 'ipv6-unicast'],
-    holdTimeSec: keepaliveSec === 0 ? holdTimeSec : Math.max(3, 3 * keepaliveSec),
-    keepaliveTimeSec: keepaliveSec,
-    connectRetrySec,
-    routeReflectorClient: internal && self.clusterId !== undefined && wanted.clusterId !== self.clusterId,
-    nextHop: nextHopMode(resource, internal),
-    allowedOwnAsns: spec?.numAllowedLocalASNumbers ?? 0,
-    gracefulRestart: true,
-    ...(restartSec === undefined ? {} : { restartTimeSec: restartSec }),
-    addPathSend: false,
-    addPathReceive: false,
-    ...bfdOf(wanted, context, problems),
-    importFilter: filters.importFilter,
-    exportFilter: filters.exportFilter,
-  };
-}
-
-/** Calico's resources have no field for BFD, so it is an annotation: of the BGPPeer, or of BGPConfiguration for the mesh. */
-function bfdOf({ resource, address }: Wanted, { self, resources }: PeersContext, problems: ConfigProblem[]) {
-  const owner = resource ?? resources.configurations.get('default');
-  const text = owner?.metadata.annotations?.[bfdAnnotation];
-  if (!owner || text === undefined) return {};
-  const multihop = !self.networks.some((network) => prefixContains(network, address));
-  const bfd = parseBfd(text, multihop);
-  if (bfd) return { bfd };
-  problems.push({
-    resource: `${owner.kind}/${owner.metadata.name}`,
-    field: `metadata.annotations.${bfdAnnotation}`,
-    problem: `"${text}" is not a BFD setting; write the interval and the multiplier, as "50ms x 3"`,
-  });
-  return {};
-}
-
-/** Calico's localASNumber is no-prepend replace-as; other modes are an annotation. */
-function localAsOf(resource: BGPPeer | undefined, problems: ConfigProblem[]) {
-  const asn = resource?.spec.localASNumber;
-  const text = resource?.metadata.annotations?.[localAsAnnotation];
-  if (!resource || (asn === undefined && text === undefined)) return {};
-  const mode = text === undefined ? defaultLocalAsMode : parseLocalAsMode(text);
-  const report = (field: string, problem: string) => problems.push({ resource: nameOf(resource), field, problem });
-  const field = `metadata.annotations.${localAsAnnotation}`;
-  if (asn === undefined) report(field, 'has no effect without spec.localASNumber');
-  else if (!mode) report(field, `"${text}" is not a mode; write "plain", or some of no-prepend, replace-as, dual-as`);
-  return asn === undefined ? {} : { localAs: { asn, ...(mode ?? defaultLocalAsMode) } };
-}
-
-function nextHopMode(peer: BGPPeer | undefined, internal: boolean): PeerSettings['nextHop'] {
-  switch (peer?.spec.nextHopMode) {
-    case 'Self':
-      return 'self';
-    case 'Keep':
-      return 'keep';
-    default:
-      // The older field counts towards eBGP peers only.
-      return peer?.spec.keepOriginalNextHop && !internal ? 'keep' : 'auto';
-  }
-}
-
-const meshRestartTime = (resources: BgpResources): string | undefined =>
-  resources.configurations.get('default')?.spec.nodeMeshMaxRestartTime;
-
-function seconds(duration: string | undefined): number | undefined {
-  const ms = duration === undefined ? undefined : parseDurationMs(duration);
-  return ms === undefined ? undefined : Math.round(ms / 1000);
-}
-
-type Password =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'password'; readonly text: string }
-  | { readonly kind: 'missing'; readonly problem: ConfigProblem };
-
-/** A session whose password cannot be read stays down: without one it would be open to anybody. */
-function passwordOf({ resource }: Wanted, resources: BgpResources): Password {
-  const given = resource ? resource.spec.password : resources.configurations.get('default')?.spec.nodeMeshPassword;
-  const ref = given?.secretKeyRef;
-  if (!ref) return { kind: 'none' };
-  const text = resources.secret(ref.name ?? '', ref.key);
-  if (text !== undefined && text !== '') return { kind: 'password', text };
-  const field = resource ? 'spec.password' : 'spec.nodeMeshPassword';
-  const owner = resource ? nameOf(resource) : 'BGPConfiguration/default';
-  const problem = `Secret ${ref.name ?? ''} has no key ${ref.key} here; the session stays down`;
-  return { kind: 'missing', problem: { resource: owner, field, problem } };
 }

@@ -1,6 +1,14 @@
 // What of the datastore decides a node's BGP, by name: collected by agent/bgp.ts, read by speaker-settings.ts.
 
-import type { BGPConfiguration, BGPFilter, BGPPeer, IPPool, Node } from '../../datastore/model/index.ts';
+import type {
+  BGPConfiguration,
+  BGPFilter,
+  BGPPeer,
+  IPPool,
+  Node,
+  Profile,
+  WorkloadEndpoint,
+} from '../../datastore/model/index.ts';
 import type { Prefix } from '../../net/prefix.ts';
 
 export interface BgpResources {
@@ -10,6 +18,9 @@ export interface BgpResources {
   readonly peers: ReadonlyMap<string, BGPPeer>;
   readonly filters: ReadonlyMap<string, BGPFilter>;
   readonly pools: ReadonlyMap<string, IPPool>;
+  /** Workloads of this node by namespace and name, and profiles: only while a BGPPeer selects workloads. */
+  readonly workloads: ReadonlyMap<string, WorkloadEndpoint>;
+  readonly profiles: ReadonlyMap<string, Profile>;
   /** This node's blocks of confirmed affinity. */
   readonly blocks: readonly Prefix[];
   /** A password by Secret name and key; undefined when there is none. */

@@ -6,7 +6,7 @@
 //
 // A resource that is wrong or incomplete loses its own effect and takes nobody else's with it.
 
-import { familyOf, formatIpv4, type Ipv4, widthOf } from '../../net/address.ts';
+import { type Address, type Family, familyOf, formatIpv4, type Ipv4, widthOf } from '../../net/address.ts';
 import {
   comparePrefixes,
   type Prefix,
@@ -15,7 +15,14 @@ import {
   prefixOf,
 } from '../../net/prefix.ts';
 import type { InterfacePeering } from '../discovery.ts';
-import type { FibSettings, ListenSettings, OriginatedRoute, SpeakerSettings, WorkloadSettings } from '../settings.ts';
+import type {
+  FibSettings,
+  ListenSettings,
+  OriginatedRoute,
+  PeerSettings,
+  SpeakerSettings,
+  WorkloadSettings,
+} from '../settings.ts';
 import { communitiesOf } from '../speaker/workload-routes.ts';
 import {
   bestPathAnnotation,
@@ -30,6 +37,7 @@ import { allNodeFacts, type NodeFacts } from './node-facts.ts';
 import { peersOf } from './peers.ts';
 import { reservedProblems } from './reserved.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
+import { peeringAddress, peeringProblems } from './workloads.ts';
 
 export type { BgpResources, ConfigProblem } from './resources.ts';
 
@@ -46,6 +54,8 @@ export interface SettingsResult {
   readonly settings: SpeakerSettings | undefined;
   /** Announce everything as about to go (RFC 8326). */
   readonly drain: boolean;
+  /** Addresses that this node has for its workloads to peer with. */
+  readonly localAddresses: readonly Address[];
   /** Peers to be found on interfaces: see discovery.ts. */
   readonly interfaces: readonly InterfacePeering[];
   readonly problems: readonly ConfigProblem[];
@@ -55,11 +65,12 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
   const nodes = allNodeFacts(resources);
   const self = nodes.get(nodeName);
   if (!self || (self.address4 === undefined && self.address6 === undefined)) {
-    return { settings: undefined, drain: false, interfaces: [], problems: [nodeProblem(resources, nodeName)] };
+    const problems = [nodeProblem(resources, nodeName)];
+    return { settings: undefined, drain: false, localAddresses: [], interfaces: [], problems };
   }
   const common = resources.configurations.get('default')?.spec;
   const sessions = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
-  const { peers, interfaces, staticRoutes } = sessions;
+  const { peers, dynamicPeers, interfaces, staticRoutes } = sessions;
   const communities = advertisedCommunities(resources, nodeName);
   const bmp = annotated(
     resources,
@@ -75,13 +86,14 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     parseBestPath,
     `a list of ways to compare paths; there are ${bestPathHelp}`,
   );
+  const localAddresses = peeringAddresses(resources, peers);
   const settings: SpeakerSettings = {
     routerId: routerIdOf(self),
     asn: self.asn,
     ...(self.clusterId === undefined ? {} : { clusterId: self.clusterId }),
-    listen: listenersOf(self, common?.bindMode === 'NodeIP', interfaces.length > 0),
+    listen: listenersOf(self, common?.bindMode === 'NodeIP', interfaces.length > 0, localAddresses),
     peers,
-    dynamicPeers: [],
+    dynamicPeers,
     originate: originated(resources.blocks, communities),
     workloads: { inside: poolPrefixes(resources), communities },
     fib: fibOf(resources),
@@ -92,8 +104,19 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     ...(bmp.value === undefined ? {} : { bmp: bmp.value }),
   };
   const drain = isDraining(resources.nodes.get(nodeName));
-  const problems = [...sessions.problems, ...bmp.problems, ...bestPath.problems, ...reservedProblems(resources)];
-  return { settings, drain, interfaces, problems };
+  return {
+    settings,
+    drain,
+    localAddresses,
+    interfaces,
+    problems: [
+      ...sessions.problems,
+      ...bmp.problems,
+      ...bestPath.problems,
+      ...peeringProblems(resources),
+      ...reservedProblems(resources),
+    ],
+  };
 }
 
 interface Annotated<T> {
@@ -172,12 +195,29 @@ export function routerIdOf({ address4, name }: Pick<NodeFacts, 'address4' | 'nam
   return hash === 0 ? 1 : hash;
 }
 
+/** Those from which there is a session with a workload. */
+function peeringAddresses(resources: BgpResources, peers: readonly PeerSettings[]): Address[] {
+  const families: readonly Family[] = [4, 6];
+  return families.flatMap((family) => {
+    const address = peeringAddress(resources, family);
+    return address !== undefined && peers.some(({ sourceAddress }) => sourceAddress === address) ? [address] : [];
+  });
+}
+
 function listenersOf(
   { address4, address6, port }: NodeFacts,
   nodeAddressOnly: boolean,
   hasInterfaces: boolean,
+  localAddresses: readonly Address[],
 ): ListenSettings[] {
   const listeners: ListenSettings[] = [];
+  const has = (family: Family): boolean => localAddresses.some((address) => familyOf(address) === family);
+  if (nodeAddressOnly) {
+    // An interface peer has us listen on all IPv6 addresses.
+    const own = localAddresses.filter((address) => familyOf(address) === 4 || !hasInterfaces);
+    listeners.push(...own.map((address) => ({ address, port })));
+  } else if (has(4) && address4 === undefined) listeners.push({ address: 0, port });
+  else if (has(6) && address6 === undefined && !hasInterfaces) listeners.push({ address: 0n, port });
   if (address4 !== undefined) listeners.push({ address: nodeAddressOnly ? address4 : 0, port });
   // An interface peer calls from its link-local address.
   if (address6 !== undefined || hasInterfaces)

@@ -30,6 +30,8 @@ export class FamilyRib implements DecisionInput {
   count = 0;
   /** Told after each flush which prefixes were decided anew. */
   onDecided: ((changed: IdList) => void) | undefined;
+  /** The same, for monitoring stations. */
+  onMonitored: ((changed: IdList) => void) | undefined;
   /** Prefixes that somebody outside remembers by id. */
   holds: (prefix: number) => boolean = () => false;
   #dirty = new IdList();
@@ -140,6 +142,7 @@ export class FamilyRib implements DecisionInput {
     this.#decide(dirty);
     for (const group of this.groups) group.update(dirty, this.best);
     this.onDecided?.(dirty);
+    this.onMonitored?.(dirty);
     dirty.clear();
   }
 

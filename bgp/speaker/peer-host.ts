@@ -3,7 +3,8 @@
 import type { Logger } from '../../runtime/log.ts';
 import type { Clock, Millis, RouteMonitor, Transport } from '../edges.ts';
 import type { Rib } from '../rib/rib.ts';
-import type { SpeakerSettings } from '../settings.ts';
+import type { AddressFamily, SpeakerSettings } from '../settings.ts';
+import type { Peer } from './peer.ts';
 
 /** What a peer needs of its speaker. */
 export interface PeerHost {
@@ -21,5 +22,7 @@ export interface PeerHost {
   /** A session's deadlines changed. */
   wantTimer(deadline: Millis): void;
   /** The peer sent all it has of a family, or never will. */
-  onProgress(): void;
+  onProgress(peer: Peer): void;
+  /** A family that this session no longer carries will come by another one. */
+  isCarriedElsewhere(peer: Peer, family: AddressFamily): boolean;
 }

@@ -42,8 +42,20 @@ const MALFORMED_LOG_BYTES = 1024;
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(0, MALFORMED_LOG_BYTES)).toString('hex');
 
+/** A peer that is a fallback (fallbacks.ts) may only listen, or be on hold: neither called nor listened to. */
+export type PeerMode = 'calls' | 'listens' | 'on-hold';
+
+export interface ResetOptions {
+  readonly text?: string;
+  /** Undefined: not by itself. */
+  readonly restartAfterMs: Millis | undefined;
+  /** Both sides keep each other's routes meanwhile, if they can. */
+  readonly keepsRoutes?: boolean;
+}
+
 export class Peer {
   settings: PeerSettings;
+  #mode: PeerMode;
   session: Session;
   readonly #host: PeerHost;
   readonly log: Logger;
@@ -70,6 +82,7 @@ export class Peer {
 
   constructor(settings: PeerSettings, host: PeerHost) {
     this.settings = settings;
+    this.#mode = settings.fallbackFor === undefined ? 'calls' : 'listens';
     this.#host = host;
     this.log = host.log.child({ peer: settings.name });
     this.#stale = new StaleRoutes(host, this.log);
@@ -84,7 +97,7 @@ export class Peer {
       ...(localAs?.dualAs ? { otherAsn: ours.asn } : {}),
       routerId: ours.routerId,
       peerAsn: this.settings.asn === 0 ? undefined : this.settings.asn,
-      peer: this.settings,
+      peer: this.#mode === 'listens' ? { ...this.settings, passive: true } : this.settings,
       capabilities: capabilitiesFor(ours, this.settings, restarting),
     };
   }
@@ -126,6 +139,19 @@ export class Peer {
     return this.#attachment?.line.connection.queuedBytes ?? 0;
   }
 
+  get mode(): PeerMode {
+    return this.#mode;
+  }
+
+  /** Routes of this session or of one before. */
+  get hasRoutes(): boolean {
+    return this.#attachment !== undefined || !this.#stale.isEmpty;
+  }
+
+  hasEndOfRib(family: AddressFamily): boolean {
+    return this.#attachment?.endOfRibReceived.has(family) ?? false;
+  }
+
   /** Families of the session, all of which the peer has sent completely. */
   get isComplete(): boolean {
     const { negotiated, endOfRibReceived } = this.#attachment ?? {};
@@ -141,6 +167,24 @@ export class Peer {
     this.handle({ kind: 'start' });
   }
 
+  /** Another mode; `subcode` is what a peer hears whose session ends because of it. */
+  turn(mode: PeerMode, subcode: number): void {
+    this.#mode = mode;
+    this.log.debug({ mode }, 'fallback');
+    if (mode === 'on-hold') {
+      this.handle({ kind: 'stop', subcode, keepsRoutes: true });
+      this.#forgetRoutes();
+      return;
+    }
+    this.reconfigure(this.settings);
+    this.start();
+  }
+
+  /** Stale routes of a family that has come by another session. */
+  replaceStale(family: AddressFamily): void {
+    if (this.#source !== undefined) this.#stale.replaced(this.#source, family);
+  }
+
   /** Ends the session; the peer's routes go. */
   stop(subcode: number, text?: string): void {
     this.handle({ kind: 'stop', subcode, ...(text === undefined ? {} : { text }) });
@@ -148,10 +192,10 @@ export class Peer {
   }
 
   /** Ends the session; it comes up again by itself, unless `restartAfterMs` is undefined. */
-  reset(subcode: number, options: { readonly text?: string; readonly restartAfterMs: Millis | undefined }): void {
-    const { text, restartAfterMs } = options;
+  reset(subcode: number, options: ResetOptions): void {
+    const { text, restartAfterMs, keepsRoutes = false } = options;
     const again = restartAfterMs === undefined ? {} : { restartAfterMs };
-    this.handle({ kind: 'stop', subcode, ...again, ...(text === undefined ? {} : { text }) });
+    this.handle({ kind: 'stop', subcode, keepsRoutes, ...again, ...(text === undefined ? {} : { text }) });
   }
 
   /** Routes kept for the peer's restart go now. */
@@ -185,6 +229,7 @@ export class Peer {
   /** Another limit: it holds for what is there already, and a session that the old one ended may try again. */
   applyLimit(): void {
     const { maxPrefixes } = this.settings;
+    if (this.#mode === 'on-hold') return;
     if (this.session.state === 'Idle') this.start();
     else if (maxPrefixes) this.#checkLimit(maxPrefixes);
   }
@@ -278,7 +323,7 @@ export class Peer {
       this.#dial = undefined;
       if ('error' in result) {
         this.handle({ kind: 'connect-failed', error: result.error });
-        this.#host.onProgress();
+        this.#host.onProgress(this);
         return;
       }
       const line = this.#adopt(result.connection);
@@ -419,7 +464,10 @@ export class Peer {
     const { rib } = this.#host;
     line.reader.extended = negotiated.extendedMessage;
     const { connection } = line;
-    rib.addOwnAddress(connection.localAddress);
+    const { ownIpv4Address, ownIpv6Address } = this.settings;
+    for (const own of [connection.localAddress, ownIpv4Address, ownIpv6Address]) {
+      if (own !== undefined) rib.addOwnAddress(own);
+    }
     const source = this.#enlist(connection, negotiated);
     const adjRibIn = rib.open(source.index, source.about, {
       context: {
@@ -446,14 +494,14 @@ export class Peer {
     };
     this.#attachment = attachment;
     this.#host.monitor?.up(monitored);
-    this.#stale.settle(source.index, negotiated);
+    this.#stale.settle(source.index, negotiated, (family) => this.#host.isCarriedElsewhere(this, family));
     for (const family of negotiated.families) {
       const treatment = this.#treatment(family, attachment);
       const group = rib.join(source.index, line, treatment, (writer) => this.#endOfRib(family, writer));
       attachment.groups.set(family, group);
     }
     this.#host.wantFlush();
-    this.#host.onProgress();
+    this.#host.onProgress(this);
   }
 
   #treatment(family: AddressFamily, { line, negotiated }: Attachment) {
@@ -506,7 +554,7 @@ export class Peer {
     this.#attachment?.endOfRibReceived.add(family);
     if (this.#source !== undefined) this.#stale.endOfRib(this.#source, family);
     this.log.debug({ family }, 'End-of-RIB received');
-    this.#host.onProgress();
+    this.#host.onProgress(this);
   }
 
   #detach(reason: DownReason, keepRoutes: boolean): void {
@@ -526,7 +574,7 @@ export class Peer {
     }
     this.log.info({ reason: describeDown(reason), keptFamilies: [...(kept?.keys() ?? [])] }, 'session ended');
     this.#host.wantFlush();
-    this.#host.onProgress();
+    this.#host.onProgress(this);
   }
 
   #forgetRoutes(): void {

@@ -79,9 +79,12 @@ function acceptedCount(peer: Peer, rib: Rib): number {
   return count;
 }
 
-function detailOf({ session, negotiated, adjRibIn }: Peer): string {
+function detailOf({ session, negotiated, adjRibIn, mode, settings }: Peer): string {
+  if (!negotiated && mode === 'listens')
+    return `waits whether ${settings.fallbackFor} carries ${settings.families.join(' ')}`;
   if (!negotiated) return describeLast(session);
   const parts = [`hold ${negotiated.holdTimeSec} s`];
+  if (negotiated.families.length > 1) parts.push('IPv4 and IPv6');
   if (negotiated.gracefulRestart) parts.push('graceful restart');
   if (negotiated.addPathSend.length + negotiated.addPathReceive.length > 0) parts.push('add-path');
   if (negotiated.extendedNextHop) parts.push('extended next hop');

@@ -40,7 +40,8 @@ export class RestartWatch {
   }
 
   #isAwaited(peer: Peer, now: Millis): boolean {
-    const { negotiated } = peer;
+    const { negotiated, mode } = peer;
+    if (mode === 'on-hold') return false;
     // A failed attempt says little: a peer that has just lost us may refuse for some seconds before it calls.
     if (!negotiated) return now < this.#graceUntil;
     const { gracefulRestart } = negotiated;

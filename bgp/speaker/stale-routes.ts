@@ -53,13 +53,21 @@ export class StaleRoutes {
     this.#set(family, { until: clock.now() + seconds * 1000, longLivedSec });
   }
 
-  /** The peer is back: families for which it kept nothing are swept now, others when it has sent all. */
-  settle(source: number, negotiated: Negotiated): void {
+  /**
+   * The peer is back: families for which it kept nothing are swept now, others when it has sent all. `elsewhere`: families
+   * that another session of the peer will bring.
+   */
+  settle(source: number, negotiated: Negotiated, elsewhere: (family: AddressFamily) => boolean): void {
     for (const family of [...this.#families.keys()]) {
+      if (!negotiated.families.includes(family) && elsewhere(family)) continue;
       const forwarding = negotiated.gracefulRestart?.families.get(family) ?? false;
       if (forwarding && negotiated.families.includes(family)) continue;
       this.#drop(source, family, 'the peer kept no forwarding state');
     }
+  }
+
+  replaced(source: number, family: AddressFamily): void {
+    if (this.#families.has(family)) this.#drop(source, family, 'another session has brought them');
   }
 
   endOfRib(source: number, family: AddressFamily): void {

@@ -28,7 +28,7 @@ export function treatmentFor(family: AddressFamily, input: TreatmentInput): Trea
     ...asnBehind(peer, negotiated, settings),
     clusterId: settings.clusterId ?? settings.routerId,
     nextHop: peer.nextHop,
-    ownNextHop: ownNextHopBytes(ownNextHop(family, connection.localAddress, peer)),
+    ownNextHop: ownNextHopBytes([ownNextHop(family, connection.localAddress, peer, negotiated)]),
     extendedNextHop: negotiated.extendedNextHop,
     fourOctetAs: negotiated.fourOctetAs,
     addPath: negotiated.addPathSend.includes(family),
@@ -46,9 +46,20 @@ function asnBehind({ localAs }: PeerSettings, { localAsn }: Negotiated, { asn }:
   return localAs && !localAs.replaceAs && localAsn !== asn ? { asnBehind: asn } : {};
 }
 
-/** Our address for next hop self; IPv6 routes over an IPv4 session get the IPv4-mapped form of it (RFC 4798 §2). */
-function ownNextHop(family: AddressFamily, localAddress: Address, peer: PeerSettings): Address[] {
-  if (family === 'ipv4-unicast') return [localAddress];
-  if (typeof localAddress === 'bigint') return [localAddress];
-  return [peer.ownIpv6Address ?? 0xffff00000000n + BigInt(localAddress)];
+/**
+ * Our address for next hop self. Where the session runs over the other family: for IPv4 routes the IPv6 address if the peer
+ * takes it (RFC 8950), for IPv6 routes without an IPv6 address the IPv4-mapped form of ours (RFC 4798 §2).
+ */
+function ownNextHop(
+  family: AddressFamily,
+  localAddress: Address,
+  { ownIpv4Address, ownIpv6Address }: PeerSettings,
+  { extendedNextHop }: Negotiated,
+): Address {
+  if (family === 'ipv4-unicast') {
+    const isForeign = typeof localAddress === 'bigint' && !extendedNextHop;
+    return isForeign ? (ownIpv4Address ?? localAddress) : localAddress;
+  }
+  if (typeof localAddress === 'bigint') return localAddress;
+  return ownIpv6Address ?? 0xffff00000000n + BigInt(localAddress);
 }

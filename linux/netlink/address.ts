@@ -20,6 +20,7 @@ const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
 
 const IFA_F_NODAD = 0x02;
@@ -34,6 +35,8 @@ export interface InterfaceAddress {
   readonly scope?: number;
   /** IPv6: usable at once, without duplicate address detection. */
   readonly noDuplicateDetection?: boolean;
+  /** IPv6: never chosen as source address by the kernel itself (RFC 4862 §5.5.4). Only when written. */
+  readonly deprecated?: boolean;
   /** IPv6: duplicate address detection is not over, or found another owner. Only when read. */
   readonly unusable?: boolean;
 }
@@ -78,6 +81,9 @@ function writeAddress(writer: MessageWriter, address: InterfaceAddress): void {
   const bytes = addressToBytes(address.address);
   writer.attribute(IFA_LOCAL, bytes);
   writer.attribute(IFA_ADDRESS, bytes);
+  // struct ifa_cacheinfo: preferred for no second, valid for ever.
+  if (address.deprecated)
+    writer.attribute(IFA_CACHEINFO, Uint8Array.of(0, 0, 0, 0, 255, 255, 255, 255, ...new Uint8Array(8)));
 }
 
 /** Reads the payload of RTM_NEWADDR or RTM_DELADDR. */

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { settingsFromJson } from '../../bgp/file-config.ts';
 import { defaultBestPath } from '../../bgp/settings.ts';
+import { formatPrefix } from '../../net/prefix.ts';
 
 const base = { routerId: '10.99.0.1', asn: 65000, listen: [{ address: '10.99.0.1' }] };
 const neighbor = { address: '10.99.1.1', asn: 64601 };
@@ -44,6 +45,33 @@ describe('configuration file', () => {
     assert.deepEqual(
       [second?.address, second?.port, second?.routeReflectorClient, second?.families],
       [(0xfd00n << 112n) | 1n, 1179, true, ['ipv4-unicast']],
+    );
+  });
+
+  it('reads ranges of neighbors, and limits with their warning and restart', () => {
+    const result = settingsFromJson(
+      JSON.stringify({
+        ...base,
+        neighbors: [
+          { ...neighbor, maxPrefixes: 100, maxPrefixesWarnAt: 90, maxPrefixesRestart: 60, ownIpv6Address: 'fd00::1' },
+        ],
+        dynamicNeighbors: [
+          { range: '10.9.0.0/24', password: 'key' },
+          { range: 'fd00:9::/64', asn: 64602, name: 'rack' },
+        ],
+      }),
+    );
+    assert.equal(result.kind, 'settings');
+    if (result.kind !== 'settings') return;
+    const [peer] = result.settings.peers;
+    assert.deepEqual(peer?.maxPrefixes, { limit: 100, warnAtPercent: 90, restartAfterSec: 60 });
+    assert.equal(peer?.ownIpv6Address, (0xfd00n << 112n) | 1n);
+    assert.deepEqual(
+      result.settings.dynamicPeers.map(({ name, range, asn, password }) => [name, formatPrefix(range), asn, password]),
+      [
+        ['file:10.9.0.0/24', '10.9.0.0/24', undefined, 'key'],
+        ['rack', 'fd00:9::/64', 64602, undefined],
+      ],
     );
   });
 

@@ -296,6 +296,15 @@ describe('bgp fsm', () => {
       assert.equal(refusedBoth.session.state, 'Idle');
     });
 
+    it('dials when it is passive no more, and stops when it is to be', () => {
+      const driver = given(new Driver({ peer: { ...peer, passive: true } }), start);
+      assert.deepEqual(brief(driver.send({ kind: 'configure', config })), ['connect']);
+      assert.deepEqual(brief(driver.send({ kind: 'configure', config })), [], 'once is enough');
+      const passive = { ...config, peer: { ...peer, passive: true } };
+      assert.deepEqual(brief(driver.send({ kind: 'configure', config: passive })), ['cancel-connect']);
+      assert.equal(nextDeadline(driver.session), undefined);
+    });
+
     it('dials again when the connect-retry timer expires, and remembers why the last try failed', () => {
       const driver = given(new Driver(), start);
       assert.deepEqual(brief(driver.expire()), ['cancel-connect', 'connect']);
@@ -520,6 +529,17 @@ describe('bgp fsm', () => {
   });
 
   describe('graceful restart', () => {
+    it('a stop that is to keep routes is no hard reset (RFC 8538)', () => {
+      for (const keepsRoutes of [true, false]) {
+        const driver = given(new Driver(), start, connected(), open(withRestart), keepalive());
+        const expected = keepsRoutes
+          ? ['notification 1 6/6', 'close 1', 'down keep']
+          : ['notification 1 6/9', 'close 1', 'down'];
+        assert.deepEqual(brief(driver.send({ kind: 'stop', subcode: 6, keepsRoutes, restartAfterMs: 0 })), expected);
+        assert.deepEqual(brief(driver.expire()), ['connect']);
+      }
+    });
+
     const up = (message: OpenMessage): Driver => given(new Driver(), start, connected(), open(message), keepalive());
     const withoutN: OpenMessage = {
       ...theirOpen,

@@ -80,18 +80,19 @@ export class World {
 
   transport(own: Address): Transport {
     return {
-      listen: (_settings, _peers, onAccept): Listener => {
-        this.listeners.set(own, onAccept);
-        return { updatePeers: () => {}, close: () => void this.listeners.delete(own) };
+      listen: ({ address }, _peers, onAccept): Listener => {
+        this.listeners.set(address, onAccept);
+        return { updatePeers: () => {}, close: () => void this.listeners.delete(address) };
       },
       connect: (peer, callback) => {
         const cancel = this.at(1 + this.random() * 20, () => {
           const accept = this.listeners.get(peer.address);
-          if (!accept || this.isCut(own, peer.address)) {
+          const source = peer.sourceAddress ?? own;
+          if (!accept || this.isCut(source, peer.address)) {
             callback({ error: accept ? 'EHOSTUNREACH' : 'ECONNREFUSED' });
             return;
           }
-          const link = new Link(this, own, peer.address);
+          const link = new Link(this, source, peer.address);
           this.links.add(link);
           callback({ connection: link.client });
           this.at(this.random() * 20, () => accept(link.server));

@@ -12,6 +12,8 @@ const peer6 = { ...peer, address: parseAddress('fd00::2') ?? 0 };
 const header = `${'00'.repeat(10)}${'00'.repeat(12)}0a0000020000fc590a0000026553f1000003d090`;
 const header6 = `0080${'00'.repeat(8)}fd0000000000000000000000000000020000fc590a0000026553f1000003d090`;
 const twoOctetHeader = `0020${header.slice(4)}`;
+const locRib = { ...peer, address: undefined };
+const locRibHeader = `0300${'00'.repeat(24)}0000fc590a0000026553f1000003d090`;
 const keepalive = encodeMessage({ kind: 'keepalive' });
 const keepaliveHex = `${'ff'.repeat(16)}001304`;
 
@@ -54,6 +56,19 @@ const cases: readonly { readonly message: BmpMessage; readonly hex: string }[] =
     // End-of-RIB.
     message: { kind: 'route-monitoring', peer, update: updatePdu(new Uint8Array(4)), twoOctetAs: true },
     hex: `030000004700${twoOctetHeader}${'ff'.repeat(16)}00170200000000`,
+  },
+  {
+    // RFC 9069: no addresses and ports, the same OPEN twice, the table's name.
+    message: { kind: 'loc-rib-up', peer: locRib, open: keepalive },
+    hex: `030000007403${locRibHeader}${'00'.repeat(20)}${keepaliveHex}${keepaliveHex}00030006${Buffer.from('global').toString('hex')}`,
+  },
+  {
+    message: { kind: 'peer-down', peer: locRib, reason: { kind: 'table-closed' } },
+    hex: `030000003b02${locRibHeader}0600030006${Buffer.from('global').toString('hex')}`,
+  },
+  {
+    message: { kind: 'loc-rib-statistics', peer: locRib, routes: 258 },
+    hex: `030000004001${locRibHeader}00000001000800080000000000000102`,
   },
   {
     message: { kind: 'statistics', peer, adjRibInRoutes: 258 },

@@ -54,15 +54,78 @@ describe('bgp settings from resources', () => {
     );
   });
 
-  it('makes both families’ sessions between nodes that have both', () => {
+  it('makes one session for both families between nodes that have both, and another one in case it does not', () => {
     const { settings } = settingsOf('a', [
       node('a', '10.0.0.1/24', { ipv6Address: 'fd00::1/64' }),
       node('b', '10.0.0.2/24', { ipv6Address: 'fd00::2/64' }),
       node('c', '10.0.0.3/24'),
     ]);
     assert.deepEqual(names(settings?.peers), ['mesh:10.0.0.2', 'mesh:10.0.0.3', 'mesh:fd00::2']);
-    assert.deepEqual(settings?.peers[2]?.families, ['ipv6-unicast']);
+    const [both, ipv4Only, fallback] = settings?.peers ?? [];
+    const fd001 = (0xfd00n << 112n) | 1n;
+    assert.deepEqual([both?.families, both?.ownIpv6Address], [['ipv4-unicast', 'ipv6-unicast'], fd001]);
+    assert.deepEqual([both?.fallbackFor, fallback?.fallbackFor], [undefined, 'mesh:10.0.0.2']);
+    assert.deepEqual([ipv4Only?.families, ipv4Only?.ownIpv6Address], [['ipv4-unicast'], undefined]);
+    assert.deepEqual(fallback?.families, ['ipv6-unicast']);
     assert.deepEqual(settings?.listen.length, 2);
+  });
+
+  it('lets a BGPPeer with the address of one family take that session out of the pair', () => {
+    const { settings } = settingsOf('a', [
+      node('a', '10.0.0.1/24', { ipv6Address: 'fd00::1/64' }),
+      node('b', '10.0.0.2/24', { ipv6Address: 'fd00::2/64' }),
+      peer('b-by-ipv4', { node: 'a', peerIP: '10.0.0.2', asNumber: 64512 }),
+    ]);
+    assert.deepEqual(
+      settings?.peers.map(({ name, families, fallbackFor }) => [name, families, fallbackFor]),
+      [
+        ['mesh:fd00::2', ['ipv6-unicast'], undefined],
+        ['node:b-by-ipv4:10.0.0.2', ['ipv4-unicast'], undefined],
+      ],
+    );
+  });
+
+  it('makes pairs of the sessions that one BGPPeer selects', () => {
+    const { settings } = settingsOf('a', [
+      node('a', '10.0.0.1/24', { ipv6Address: 'fd00::1/64' }),
+      node('r', '10.0.0.9/24', { ipv6Address: 'fd00::9/64', routeReflectorClusterID: '1.0.0.1' }, { role: 'rr' }),
+      peer('to-rr', { peerSelector: "role == 'rr'" }),
+    ]);
+    assert.deepEqual(
+      settings?.peers.map(({ name, families, fallbackFor }) => [name, families.length, fallbackFor]),
+      [
+        ['global:to-rr:10.0.0.9', 2, undefined],
+        ['global:to-rr:fd00::9', 1, 'global:to-rr:10.0.0.9'],
+      ],
+    );
+  });
+
+  it('carries with an external peer what its annotation says, the family of peerIP without one', () => {
+    const tor = (name: string, peerIP: string, families?: string, spec: object = {}): Given => [
+      'BGPPeer',
+      name,
+      { peerIP, asNumber: 65100, ...spec },
+      {},
+      families === undefined ? {} : { 'twill.io/families': families },
+    ];
+    const dual = node('a', '10.0.0.1/24', { ipv6Address: 'fd00::1/64' });
+    const familiesOf = (...given: Given[]) =>
+      settingsOf('a', [dual, ...given]).settings?.peers.map(({ families }) => families.join());
+    // Two BGPPeers for one router, as Calico needs them: each carries its own family.
+    assert.deepEqual(familiesOf(tor('v4', '10.0.0.254'), tor('v6', 'fd00::254')), ['ipv4-unicast', 'ipv6-unicast']);
+    assert.deepEqual(familiesOf(tor('v4', '10.0.0.254', 'ipv6, ipv4')), ['ipv4-unicast,ipv6-unicast']);
+    assert.deepEqual(familiesOf(tor('v6', 'fd00::254', 'ipv4 ipv6')), ['ipv4-unicast,ipv6-unicast']);
+    const [peer] = settingsOf('a', [dual, tor('v4', '10.0.0.254', 'ipv4, ipv6')]).settings?.peers ?? [];
+    assert.deepEqual([peer?.ownIpv4Address, peer?.ownIpv6Address], [0x0a000001, (0xfd00n << 112n) | 1n]);
+    const problemsOf = (own: Given, given: Given) =>
+      settingsOf('a', [own, given]).problems.map(({ field, problem }) => `${field}: ${problem}`);
+    const field = 'metadata.annotations.twill.io/families';
+    assert.deepEqual(problemsOf(dual, tor('v4', '10.0.0.254', 'v4')), [
+      `${field}: "v4" is not a list of families; write "ipv4", "ipv6" or "ipv4, ipv6"`,
+    ]);
+    assert.deepEqual(problemsOf(node('a', '10.0.0.1/24'), tor('v4', '10.0.0.254', 'ipv4, ipv6')), [
+      `${field}: Node/a has no IPv6 address in spec.bgp, so there is no next hop for IPv6 routes`,
+    ]);
   });
 
   it('obeys BGPConfiguration: AS, port, mesh off, bind mode, restart time', () => {
@@ -343,12 +406,32 @@ describe('bgp settings from resources', () => {
       common.settings?.bmp?.map(({ address, port }) => `${formatAddress(address)} ${port}`),
       ['10.0.0.9 1790', 'fd00::9 5000'],
     );
+    assert.equal(common.settings?.bmp?.[0]?.locRib, undefined);
+    const locRib = settingsOf('a', [...threeNodes, stations('default', '10.0.0.9:1790, loc-rib')]);
+    assert.deepEqual(
+      locRib.settings?.bmp?.map((one) => [one.port, one.locRib]),
+      [[1790, true]],
+    );
     const own = settingsOf('a', [...threeNodes, stations('default', '10.0.0.9:1790'), stations('node.a', '10.0.0.9')]);
     assert.equal(own.settings?.bmp, undefined);
     assert.deepEqual(
       own.problems.map(({ resource, field }) => `${resource} ${field}`),
       ['BGPConfiguration/node.a metadata.annotations.twill.io/bmp'],
     );
+  });
+
+  it('takes peers from the ranges that a BGPPeer names, and makes no session of its own for it', () => {
+    const ranges: Given = ['BGPPeer', 'rack', {}, {}, { 'twill.io/listen-range': '10.9.0.0/24' }];
+    const { settings, problems } = settingsOf('a', [...threeNodes, ranges]);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(names(settings?.peers), ['mesh:10.0.0.2', 'mesh:10.0.0.3']);
+    const [range] = settings?.dynamicPeers ?? [];
+    assert.deepEqual(
+      [range?.name, range && formatPrefix(range.range), range?.asn, range?.families],
+      ['range:rack', '10.9.0.0/24', undefined, ['ipv4-unicast']],
+    );
+    const known: Given = ['BGPPeer', 'rack', { asNumber: 65100 }, {}, { 'twill.io/listen-range': '10.9.0.0/24' }];
+    assert.equal(settingsOf('a', [...threeNodes, known]).settings?.dynamicPeers[0]?.asn, 65100);
   });
 
   it('takes the mode of a local AS from an annotation', () => {
@@ -412,14 +495,115 @@ describe('bgp settings from resources', () => {
     const { settings, problems } = settingsOf('a', [
       ...threeNodes,
       configuration('default', { serviceClusterIPs: [{ cidr: '10.96.0.0/12' }], ignoredInterfaces: ['docker0'] }),
-      peer('pods', { localWorkloadSelector: 'all()', asNumber: 65200 }),
     ]);
     assert.equal(settings?.peers.length, 2);
     assert.deepEqual(problems.map(({ resource, field }) => `${resource} ${field}`).sort(), [
       'BGPConfiguration/default spec.serviceClusterIPs',
-      'BGPPeer/pods spec.localWorkloadSelector',
     ]);
     assert(problems.every(({ problem }) => problem.includes('reserved for later')));
+  });
+
+  describe('peers that are workloads of the node', () => {
+    const pod = (
+      nodeName: string,
+      name: string,
+      ipNetworks: string[],
+      labels: Readonly<Record<string, string>>,
+    ): Given => [
+      'WorkloadEndpoint',
+      `default/${nodeName}-k8s-${name}-eth0`,
+      {
+        node: nodeName,
+        orchestrator: 'k8s',
+        pod: name,
+        endpoint: 'eth0',
+        interfaceName: `cali${name}`,
+        ipNetworks,
+        profiles: ['kns.default'],
+      },
+      labels,
+    ];
+    const pods = [
+      pod('a', 'router', ['10.244.0.5/32', 'fd00:244::5/128'], { role: 'router' }),
+      pod('a', 'other', ['10.244.0.6/32'], {}),
+      pod('b', 'far', ['10.244.1.5/32'], { role: 'router' }),
+      ['Profile', 'kns.default', { labelsToApply: { 'pcns.team': 'net' } }, {}] satisfies Given,
+    ];
+    const selecting = (localWorkloadSelector: string, spec: object = {}) =>
+      peer('routers', { localWorkloadSelector, asNumber: 65401, ...spec });
+    const workloadPeers = ({ settings }: Pick<SettingsResult, 'settings'>) =>
+      (settings?.peers ?? [])
+        .filter(({ name }) => name.startsWith('local-workload'))
+        .map(({ name, asn, sourceAddress, families }) => [
+          name,
+          asn,
+          sourceAddress === undefined ? '' : formatAddress(sourceAddress),
+          families.join(),
+        ]);
+
+    it('are those that the selector selects, by their own labels and those of their profiles', () => {
+      const router = ['local-workload:routers:10.244.0.5', 65401, '10.0.0.1', 'ipv4-unicast'];
+      const selector = "role == 'router' && projectcalico.org/namespace == 'default'";
+      const { settings, problems } = settingsOf('a', [...threeNodes, ...pods, selecting(selector)]);
+      assert.deepEqual(workloadPeers({ settings }), [router]);
+      assert.deepEqual(
+        problems.map(({ field, problem }) => `${field} ${problem.split(':')[0]}`),
+        [
+          'spec.localWorkloadSelector default/a-k8s-router-eth0 has an IPv6 address, and there is none here to peer from',
+        ],
+      );
+      const both = settingsOf('a', [...threeNodes, ...pods, selecting("pcns.team == 'net'")]);
+      assert.equal(workloadPeers(both).length, 2);
+      assert.deepEqual(workloadPeers(settingsOf('a', [...threeNodes, ...pods, selecting('all()', { node: 'b' })])), []);
+    });
+
+    it('call the address that is for that, which the node then has', () => {
+      const given = [
+        ...threeNodes,
+        ...pods,
+        selecting("role == 'router'"),
+        configuration('default', {
+          localWorkloadPeeringIPV4: '169.254.0.179',
+          localWorkloadPeeringIPV6: 'fd00:179::1',
+          bindMode: 'NodeIP',
+        }),
+      ];
+      const result = speakerSettings(collect('a', given).resources(), 'a');
+      assert.deepEqual(workloadPeers(result), [
+        ['local-workload:routers:10.244.0.5', 65401, '169.254.0.179', 'ipv4-unicast'],
+        ['local-workload:routers:fd00:244::5', 65401, 'fd00:179::1', 'ipv6-unicast'],
+      ]);
+      assert.deepEqual(result.localAddresses.map(formatAddress), ['169.254.0.179', 'fd00:179::1']);
+      assert.deepEqual(
+        result.settings?.listen.map(({ address }) => formatAddress(address)),
+        ['169.254.0.179', 'fd00:179::1', '10.0.0.1'],
+      );
+      const none = speakerSettings(collect('c', given).resources(), 'c');
+      assert.deepEqual(none.localAddresses, [], 'a node without such workloads has no use for it');
+    });
+
+    it('can not call a link-local IPv6 address, and that is said', () => {
+      const { problems } = settingsOf('a', [
+        ...threeNodes,
+        selecting('all()'),
+        configuration('default', { localWorkloadPeeringIPV6: 'fe80::179' }),
+      ]);
+      assert.deepEqual(
+        problems.map(({ field, problem }) => `${field}: ${problem}`),
+        [
+          'spec.localWorkloadPeeringIPV6: fe80::179 is a link-local address; give one of a unique local range, as fd00:179::1',
+        ],
+      );
+    });
+
+    it('are not followed while nobody selects any', () => {
+      const collector = collect('a', [...threeNodes, ...pods]);
+      assert.equal(collector.wantsWorkloads, false);
+      assert.equal(collector.resources().workloads.size, 2, 'those of other nodes are not kept');
+      assert.equal(collect('a', [...threeNodes, selecting('all()')]).wantsWorkloads, true);
+      collector.forgetWorkloads();
+      assert.equal(collector.resources().workloads.size, 0);
+    });
   });
 
   it('takes BFD from an annotation: one hop inside the node’s network, several outside', () => {
@@ -613,7 +797,12 @@ function collect(nodeName: string, given: readonly Given[]): BgpCollector {
       const value = JSON.stringify(
         kind === 'affinity'
           ? spec
-          : { kind, apiVersion: 'projectcalico.org/v3', metadata: { name, labels, annotations }, spec },
+          : {
+              kind,
+              apiVersion: 'projectcalico.org/v3',
+              metadata: { ...placeOf(kind, name), labels, annotations },
+              spec,
+            },
       );
       return { key: keyFor(kind, name), value, revision: i + 1 };
     }),
@@ -621,8 +810,14 @@ function collect(nodeName: string, given: readonly Given[]): BgpCollector {
   return collector;
 }
 
+/** Names of namespaced resources are given as "namespace/name". */
+function placeOf(kind: string, text: string): { name: string; namespace?: string } {
+  const [namespace = '', name = ''] = text.split('/');
+  return kind === 'WorkloadEndpoint' ? { namespace, name } : { name: text };
+}
+
 function keyFor(kind: string, name: string): string {
-  if (isKind(kind)) return resourceKey({ kind, name });
+  if (isKind(kind)) return resourceKey({ kind, ...placeOf(kind, name) });
   const [nodeName = '', block = ''] = name.split(' ');
   const prefix = parsePrefix(block);
   assert(prefix);

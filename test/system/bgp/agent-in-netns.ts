@@ -1,10 +1,12 @@
 // twill-datastore and the bgp child of twill-node as processes, the latter in a bench's namespace.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openStore } from '../../../datastore/etcd.ts';
 import type { KvStore } from '../../../datastore/kv.ts';
 import { affinityKey, isKind, resourceKey } from '../../../datastore/model/index.ts';
+import { netnsPath } from '../../../linux/netns.ts';
 import { callControl } from '../../../runtime/control.ts';
 import type { Bench } from './routers.ts';
 import { prefix } from './speaker-in-netns.ts';
@@ -34,8 +36,18 @@ export class Agent {
   }
 
   start(): ChildProcess {
-    const { directory, netns } = this.bench;
-    const words = ['bgp', '--node-name', 'n1', '--run-dir', directory, '--state-dir', directory];
+    return this.#start('n1', this.bench.netns, this.bench.directory);
+  }
+
+  /** The agent of node n2, on the router's side. */
+  startOther(): ChildProcess {
+    const directory = join(this.bench.directory, 'n2');
+    mkdirSync(directory, { recursive: true });
+    return this.#start('n2', netnsPath(this.bench.them), directory);
+  }
+
+  #start(node: string, netns: string, directory: string): ChildProcess {
+    const words = ['bgp', '--node-name', node, '--run-dir', directory, '--state-dir', directory];
     const child = run(netns, 'agent/main.ts', ...words, '--etcd-endpoints', this.endpoint);
     this.children.push(child);
     return child;
@@ -58,11 +70,16 @@ export class Agent {
   ): Promise<void> {
     if (!isKind(kind)) throw new Error(kind);
     const value = JSON.stringify({ kind, apiVersion: 'projectcalico.org/v3', metadata: { name, annotations }, spec });
-    await this.#write(resourceKey({ kind, name }), value);
+    await this.write(resourceKey({ kind, name }), value);
   }
 
-  affinity(block: string, state: string): Promise<void> {
-    return this.#write(affinityKey('n1', prefix(block)), JSON.stringify({ state, deleted: false }));
+  async delete(kind: string, name: string): Promise<void> {
+    if (!isKind(kind)) throw new Error(kind);
+    await this.#store.transact({ compare: [], then: [{ kind: 'delete', key: resourceKey({ kind, name }) }] });
+  }
+
+  affinity(block: string, state: string, node = 'n1'): Promise<void> {
+    return this.write(affinityKey(node, prefix(block)), JSON.stringify({ state, deleted: false }));
   }
 
   ask<T>(path: string): Promise<T> {
@@ -78,7 +95,7 @@ export class Agent {
     for (const child of this.children) await this.bench.stop(child, 'SIGKILL');
   }
 
-  async #write(key: string, value: string): Promise<void> {
+  async write(key: string, value: string): Promise<void> {
     await this.#store.transact({ compare: [], then: [{ kind: 'put', key, value }] });
   }
 }

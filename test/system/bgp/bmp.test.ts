@@ -68,7 +68,7 @@ describe('monitoring station', () => {
     });
   }
 
-  async function startAll(early: boolean): Promise<Speaker> {
+  async function startAll(early: boolean, locRib = false): Promise<Speaker> {
     await bench.startBird(`router id 10.77.0.2;
 protocol static s4 { ipv4; route 198.51.100.0/24 blackhole; route 203.0.113.0/24 blackhole; }
 protocol static s6 { ipv6; route 2001:db8:1::/48 blackhole; }
@@ -80,41 +80,99 @@ protocol bgp twill {
     const listening = server.address();
     assert(typeof listening === 'object' && listening);
     const { port } = listening;
-    const bmp = [{ address: address('127.0.0.1'), port }];
+    const bmp = [{ address: address('127.0.0.1'), port, locRib }];
     const peer = { families: ['ipv4-unicast', 'ipv6-unicast'] as const };
-    const started = startSpeaker(bench, { peer, settings: early ? { bmp } : {} }, undefined, monitor);
+    const blocks = locRib ? ['10.244.0.0/26', 'fd00:244::/122'] : [];
+    const started = startSpeaker(bench, { peer, settings: early ? { bmp } : {}, blocks }, undefined, monitor);
     await established(started);
     await until(() => peerOf(started)?.routesIn === 3);
     if (!early) started.configure({ ...started.settings, bmp });
     return started;
   }
 
+  /** What came, cheaply: type, kind of peer, and the octets in hex. */
+  function messages(): { readonly type: number; readonly peerType: number; readonly hex: string }[] {
+    const list: { type: number; peerType: number; hex: string }[] = [];
+    for (let at = 0; at + 7 <= bytes.length; at += bytes.readUInt32BE(at + 1)) {
+      const hex = bytes.subarray(at, at + bytes.readUInt32BE(at + 1)).toString('hex');
+      list.push({ type: bytes[at + 5] ?? 0, peerType: bytes[at + 6] ?? 0, hex });
+    }
+    return list;
+  }
+  /** NLRI as octets. */
+  const nlri = {
+    '198.51.100.0/24': '18c63364',
+    '203.0.113.0/24': '18cb0071',
+    '2001:db8:1::/48': '3020010db80001',
+    '10.244.0.0/26': '1a0af40000',
+    'fd00:244::/122': '7afd000244',
+  };
+  const [routeMonitoring, statistics, peerDown, termination] = [0, 1, 2, 5];
+  const [ofPeer, ofLocRib] = [0, 3];
+  const has = (type: number, peerType?: number, hex = ''): boolean =>
+    messages().some((one) => one.type === type && one.peerType === (peerType ?? one.peerType) && one.hex.includes(hex));
+  const heard = (peerType: number, ...prefixes: (keyof typeof nlri)[]): boolean =>
+    prefixes.every((prefix) => has(routeMonitoring, peerType, nlri[prefix]));
+  const about = (): string =>
+    messages()
+      .map(({ hex }) => hex)
+      .join('\n');
+
   for (const early of [false, true]) {
+    it(`hears the best routes too when it asks for them, ${early ? 'as they are chosen' : 'all at once'} (RFC 9069)`, async () => {
+      const started = await startAll(early, true);
+      speaker = started;
+      const best = ['198.51.100.0/24', '203.0.113.0/24', '2001:db8:1::/48', '10.244.0.0/26', 'fd00:244::/122'] as const;
+      await until(() => heard(ofLocRib, ...best) && has(statistics, ofLocRib), about);
+      const before = messages().length;
+      bench.birdc('disable', 's4');
+      await until(() =>
+        messages()
+          .slice(before)
+          .some(({ peerType, hex }) => peerType === ofLocRib && hex.includes(nlri['198.51.100.0/24'])),
+      );
+      const frames = read().split(/(?=^Frame \d+:)/m);
+      const locRib = frames.filter((frame) => frame.includes('Loc-RIB Instance Peer'));
+      assert(locRib.some((frame) => /Peer Up Notification[\s\S]*OPEN Message[\s\S]*My AS: 64701/.test(frame)));
+      for (const prefix of best)
+        assert(
+          locRib.some((frame) => frame.includes(prefix)),
+          prefix,
+        );
+      assert.match(locRib.at(-1) ?? '', /Withdrawn Routes|Statistics Report/);
+      // This tshark takes the table's name after the OPENs for a third message.
+      const others = frames.filter((frame) => !locRib.includes(frame) || !frame.includes('Peer Up Notification'));
+      assert.doesNotMatch(others.join(''), /Malformed/);
+      started.configure({
+        ...started.settings,
+        bmp: started.settings.bmp?.map((one) => ({ ...one, locRib: false })) ?? [],
+      });
+      await until(() => has(termination));
+    });
+
     it(early ? 'hears what a peer says as it comes' : 'that connects late hears the whole table', async () => {
       const started = await startAll(early);
       speaker = started;
-      await until(() => (early ? bytes.includes('node-1') : bytes.length > 500));
-      // A statistics report comes after the table.
-      await until(() => /Statistics Report/.test(read()));
+      const routes = ['198.51.100.0/24', '203.0.113.0/24', '2001:db8:1::/48'] as const;
+      await until(() => heard(ofPeer, ...routes) && has(statistics), about);
       const text = read();
       assert.match(text, /Type: Initiation Message/);
       assert.match(text, /node-1/);
       assert.match(text, /Type: Peer Up Notification[\s\S]*Type: OPEN Message[\s\S]*Type: OPEN Message/);
       assert.match(text, /Address: 10\.77\.0\.2/);
       assert.match(text, /Peer AS: 64601|ASN: 64601/);
-      for (const prefix of ['198.51.100.0/24', '203.0.113.0/24', '2001:db8:1::/48'])
-        assert(text.includes(prefix), text);
+      for (const prefix of routes) assert(text.includes(prefix), text);
       assert.doesNotMatch(text, /Malformed/);
       bench.birdc('disable', 's4');
       await until(() => peerOf(started)?.routesIn === 1);
       bench.birdc('disable', 'twill');
-      await until(() => /Peer Down/.test(read()));
+      await until(() => has(peerDown));
       assert.match(
         read(),
         /Withdrawn Routes[\s\S]*198\.51\.100\.0\/24[\s\S]*Type: Peer Down Notification[\s\S]*NOTIFICATION/,
       );
       started.configure({ ...started.settings, bmp: [] });
-      await until(() => /Termination/.test(read()));
+      await until(() => has(termination));
     });
   }
 });

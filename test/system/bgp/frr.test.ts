@@ -131,6 +131,26 @@ protocol bgp twill {
     await until(() => us.routes({ view: 'best', prefix: prefix('192.0.2.0/24') }).routes.length === 1);
   });
 
+  it('shows FRR another AS in every mode (RFC 7705)', async () => {
+    const localAs = (noPrepend: boolean, replaceAs: boolean, dualAs = false) => ({
+      peer: { localAs: { asn: 64999, noPrepend, replaceAs, dualAs } },
+      blocks: ['10.244.0.0/26'],
+    });
+    const us = await up(frrConfig([]).replace('remote-as 64701', 'remote-as 64999'), localAs(false, false));
+    const seen = (): string => theirs('10.244.0.0/26')?.paths[0]?.aspath.string ?? '';
+    const kept = (): string | undefined =>
+      us.routes({ view: 'best', prefix: prefix('192.0.2.0/24') }).routes[0]?.attributes.asPath;
+    await until(() => seen() === '64999 64701' && kept() === '64999 64601', seen);
+    us.configure(speakerSettings(localAs(true, false)));
+    await until(() => seen() === '64999 64701' && kept() === '64601', seen);
+    us.configure(speakerSettings(localAs(true, true)));
+    await until(() => seen() === '64999' && kept() === '64601', seen);
+    // FRR expects our own AS by now.
+    bench.vtysh('configure terminal\nrouter bgp 64601\nneighbor 10.77.0.1 remote-as 64701');
+    us.configure(speakerSettings(localAs(true, true, true)));
+    await until(() => seen() === '64701' && kept() === '64601', seen, 30_000);
+  });
+
   it('carries IPv6 routes in an IPv6 session', async () => {
     const config = `${frrConfig(['neighbor fd77::1 remote-as 64701', 'neighbor fd77::1 timers connect 1'])}
  address-family ipv6 unicast

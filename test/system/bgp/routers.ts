@@ -54,9 +54,14 @@ export class Bench {
 
   /** Starts a daemon on the router's side; its output goes to a file in the bench's directory. */
   start(name: string, ...command: readonly string[]): ChildProcess {
+    return this.startIn(netnsPath(this.them), name, ...command);
+  }
+
+  /** The same in another namespace. */
+  startIn(netns: string, name: string, ...command: readonly string[]): ChildProcess {
     // The daemon writes by itself: what it says at its end may come when the directory is gone.
     const log = openSync(join(this.directory, `${name}.log`), 'w');
-    const child = spawn('nsenter', [`--net=${netnsPath(this.them)}`, '--', ...command], {
+    const child = spawn('nsenter', [`--net=${netns}`, '--', ...command], {
       stdio: ['ignore', log, log],
     });
     closeSync(log);
