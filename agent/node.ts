@@ -18,6 +18,7 @@ import { ControlError, callControl } from '../runtime/control.ts';
 import type { Logger } from '../runtime/log.ts';
 import { version } from '../runtime/version.ts';
 import { defaultPoolRange } from './default-pool.ts';
+import { askedFor, firstIpv4Pool, firstIpv6Pool } from './first-pools.ts';
 import type { Readiness } from './health.ts';
 import { ensureNode } from './node-resource.ts';
 import { bgpSocket, cniSocket, felixSocket, type NodeOptions } from './options.ts';
@@ -93,13 +94,14 @@ export async function runNodeServices(
 
 async function prepareDatastore(store: KvStore, options: NodeOptions, log: Logger): Promise<void> {
   const resources = new Resources(store);
-  const ipv4Pool = options.ipv4Pool ?? (await defaultPool(resources, options, log));
+  const ipv4 = askedFor(options.ipv4Pool) ?? (await defaultPool(resources, options, log));
+  const ipv6 = askedFor(options.ipv6Pool);
   const made = await bootstrap(resources, {
     version,
     clusterType: ['twill', 'bgp'],
     pools: {
-      ...(ipv4Pool ? { ipv4: ipv4Pool } : {}),
-      ...(options.ipv6Pool ? { ipv6: options.ipv6Pool } : {}),
+      ...(ipv4 === undefined ? {} : { ipv4: firstIpv4Pool(options, ipv4) }),
+      ...(ipv6 === undefined ? {} : { ipv6: firstIpv6Pool(options, ipv6) }),
     },
   });
   if (made.length > 0) log.info({ made }, 'datastore prepared');
@@ -108,7 +110,12 @@ async function prepareDatastore(store: KvStore, options: NodeOptions, log: Logge
 
 /** When it is asked for, and there is no pool of any kind yet. */
 async function defaultPool(resources: Resources, options: NodeOptions, log: Logger): Promise<string | undefined> {
-  if (!options.defaultPool || options.ipv6Pool || (await resources.list('IPPool')).resources.length > 0)
+  if (
+    !options.defaultPool ||
+    options.ipv4Pool ||
+    askedFor(options.ipv6Pool) ||
+    (await resources.list('IPPool')).resources.length > 0
+  )
     return undefined;
   const range = defaultPoolRange(networkInterfaces());
   if (range === undefined) log.warn('this machine uses every range of a default pool, none is made');

@@ -4,7 +4,6 @@ import { hostname } from 'node:os';
 import { logLevelOption } from '../runtime/log-option.ts';
 import {
   choice,
-  flag,
   integer,
   type OptionSpec,
   type OptionValues,
@@ -13,6 +12,7 @@ import {
   text,
 } from '../runtime/options.ts';
 import { type Method, methodNames, parseMethod } from './autodetect.ts';
+import { poolOptions } from './first-pools.ts';
 
 const detection = (spec: { readonly flag: string; readonly environment: string; readonly help: string }) =>
   ({ ...spec, default: { kind: 'first-found' }, value: 'method', parse: parseMethod }) satisfies OptionSpec<Method>;
@@ -135,23 +135,7 @@ export const nodeOptions = {
     value: 'number',
     help: 'AS number stored in the Node resource; absent: as stored, else the cluster’s.',
   }),
-  ipv4Pool: optionalText({
-    flag: 'ipv4-pool',
-    environment: 'CALICO_IPV4POOL_CIDR',
-    value: 'cidr',
-    help: 'Make an IPv4 pool of these addresses when there is none yet.',
-  }),
-  ipv6Pool: optionalText({
-    flag: 'ipv6-pool',
-    environment: 'CALICO_IPV6POOL_CIDR',
-    value: 'cidr',
-    help: 'The same for IPv6.',
-  }),
-  defaultPool: flag({
-    flag: 'default-pool',
-    default: false,
-    help: 'When there is no IP pool at all, make one: 192.168.0.0/16, or the next private range that this machine does not use.',
-  }),
+  ...poolOptions,
   felixConfig: text({
     flag: 'felix-config',
     environment: 'TWILL_FELIX_CONFIG',

@@ -10,13 +10,13 @@ export interface BootstrapOptions {
   readonly version: string;
   /** Words for clusterType, as "etcd" or "lab". */
   readonly clusterType?: readonly string[];
-  /** Make a pool of these addresses when there is none of the family yet. */
-  readonly pools?: { readonly ipv4?: string; readonly ipv6?: string };
+  /** Make these pools where there is none of the family yet. Fields that are left out are Calico's defaults. */
+  readonly pools?: { readonly ipv4?: FirstPool; readonly ipv6?: FirstPool };
   readonly newGuid?: () => string;
 }
 
-/** Calico's ranges for those who do not name their own. */
-export const defaultPoolCidrs = { ipv4: '192.168.0.0/16' } as const;
+/** The spec of a family's first pool. natOutgoing is true for IPv4 and false for IPv6 unless it says otherwise. */
+export type FirstPool = DraftOf<'IPPool'>['spec'];
 
 const apiVersion = 'projectcalico.org/v3';
 
@@ -55,18 +55,18 @@ async function createIfMissing<K extends Kind>(resources: Resources, draft: Draf
 
 async function missingPools(
   resources: Resources,
-  wanted: { readonly ipv4?: string; readonly ipv6?: string },
+  wanted: NonNullable<BootstrapOptions['pools']>,
 ): Promise<readonly DraftOf<'IPPool'>[]> {
   if (!wanted.ipv4 && !wanted.ipv6) return [];
   const { resources: pools } = await resources.list('IPPool');
   const drafts: DraftOf<'IPPool'>[] = [];
-  for (const [family, cidr] of [['ipv4', wanted.ipv4] as const, ['ipv6', wanted.ipv6] as const]) {
-    if (!cidr || pools.some((pool) => pool.spec.cidr.includes(':') === (family === 'ipv6'))) continue;
+  for (const [family, spec] of [['ipv4', wanted.ipv4] as const, ['ipv6', wanted.ipv6] as const]) {
+    if (!spec || pools.some((pool) => pool.spec.cidr.includes(':') === (family === 'ipv6'))) continue;
     drafts.push({
       kind: 'IPPool',
       apiVersion,
       metadata: { name: `default-${family}-ippool` },
-      spec: { cidr, natOutgoing: family === 'ipv4' },
+      spec: { natOutgoing: family === 'ipv4', ...spec },
     });
   }
   return drafts;

@@ -181,7 +181,7 @@ describe('resources', () => {
 
   it('bootstraps once, from any number of nodes', async () => {
     const { store, resources } = setUp();
-    const options = { version: '0.1.0', clusterType: ['etcd'], pools: { ipv4: '192.168.0.0/16' } };
+    const options = { version: '0.1.0', clusterType: ['etcd'], pools: { ipv4: { cidr: '192.168.0.0/16' } } };
     const made = await Promise.all([1, 2, 3].map(() => bootstrap(new Resources(store), options)));
     assert.deepEqual(made.flat().sort(), [
       'ClusterInformation/default',

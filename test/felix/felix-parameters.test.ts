@@ -30,6 +30,8 @@ const listed: readonly Listed[] = readFileSync(new URL('./felix-parameters.tsv',
 
 /** Those that the rules and the agent look at. */
 const effective = new Set([
+  'AllowIPIPPacketsFromWorkloads',
+  'AllowVXLANPacketsFromWorkloads',
   'DefaultEndpointToHostAction',
   'DisableConntrackInvalidCheck',
   'FailsafeInboundHostPorts',
