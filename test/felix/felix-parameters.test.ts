@@ -32,6 +32,7 @@ const listed: readonly Listed[] = readFileSync(new URL('./felix-parameters.tsv',
 const effective = new Set([
   'AllowIPIPPacketsFromWorkloads',
   'AllowVXLANPacketsFromWorkloads',
+  'VXLANPort',
   'DefaultEndpointToHostAction',
   'DisableConntrackInvalidCheck',
   'FailsafeInboundHostPorts',
