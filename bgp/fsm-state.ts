@@ -16,6 +16,8 @@ export interface Link {
   readonly keepaliveAt?: Millis;
   readonly sendHoldUntil?: Millis;
   readonly negotiated?: Negotiated;
+  /** Connections that it won against (§6.8), and that end as soon as the peer's KEEPALIVE shows that it decided alike. */
+  readonly wonAgainst?: readonly ConnectionId[];
 }
 
 export interface Session {

@@ -310,17 +310,17 @@ class Machine {
       this.#fail(current, refused.notification, refused.problem);
       return;
     }
-    for (const rival of this.#session.links) {
-      if (rival.id === link.id || rank[rival.phase] < rank.OpenConfirm) continue;
-      if (!this.#wins(current, rival, open)) {
-        this.#dropRival(current);
-        return;
-      }
-      this.#dropRival(rival);
+    const rivals = this.#session.links.filter(({ id, phase }) => id !== link.id && rank[phase] >= rank.OpenConfirm);
+    if (!rivals.every((rival) => this.#wins(current, rival, open))) {
+      this.#dropRival(current);
+      return;
     }
+    // The losers stay for now. The peer may be in Established on one of them already, and then most speakers close this
+    // connection without comparing (§6.8): if we closed the other one, none would be left.
+    const wonAgainst = rivals.map(({ id }) => id);
     const negotiated = negotiate(config, open);
     const { holdUntil: _, ...rest } = current;
-    const next: Link = { ...rest, phase: 'OpenConfirm', since: this.#now, negotiated };
+    const next: Link = { ...rest, phase: 'OpenConfirm', since: this.#now, negotiated, wonAgainst };
     this.#replace(current, this.#withHold(next));
     this.#sendKeepalive(next);
   }
@@ -382,9 +382,13 @@ class Machine {
     const { negotiated } = link;
     if (!negotiated) return;
     this.#cancelDial();
-    // A rival in OpenSent stays until its OPEN has come: the peer may have seen that one first, and decided for it.
-    for (const rival of this.#session.links) if (rival.phase === 'DelayOpen') this.#dropRival(rival);
-    this.#replace(link, this.#withHold({ ...link, phase: 'Established', since: this.#now }));
+    // A rival in OpenSent stays until its OPEN has come, one that won against this until its KEEPALIVE has: the peer may
+    // have seen that one first, and decided for it.
+    for (const rival of this.#session.links) {
+      if (rival.phase === 'DelayOpen' || link.wonAgainst?.includes(rival.id)) this.#dropRival(rival);
+    }
+    const { wonAgainst: _, ...rest } = link;
+    this.#replace(link, this.#withHold({ ...rest, phase: 'Established', since: this.#now }));
     this.#set({ timesEstablished: this.#session.timesEstablished + 1 });
     this.#effects.push({ kind: 'established', connection: link.id, negotiated });
   }

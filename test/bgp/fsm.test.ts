@@ -7,6 +7,7 @@ import type { SessionConfig, SessionEffect, SessionEvent } from '../../bgp/sessi
 import { acceptAll, type PeerSettings } from '../../bgp/settings.ts';
 import type { Capability, NotificationMessage, OpenMessage } from '../../bgp/wire/message.ts';
 import { parseIpv4 } from '../../net/address.ts';
+import { StrictPeer } from './strict-peer.ts';
 
 const peer: PeerSettings = {
   name: 'test',
@@ -63,6 +64,14 @@ class Driver {
 
   constructor(changes: Partial<SessionConfig> = {}, delayOpenMs = 0) {
     this.session = createSession({ ...config, ...changes }, this.now, { delayOpenMs });
+  }
+
+  get state(): string {
+    return this.session.state;
+  }
+
+  get links(): readonly number[] {
+    return this.session.links.map(({ id }) => id);
   }
 
   send(...events: SessionEvent[]): SessionEffect[] {
@@ -478,14 +487,16 @@ describe('bgp fsm', () => {
       // The peer's is higher: its own connection (incoming here) wins, whichever OPEN comes first.
       const ours = given(new Driver(), start, connected(1), connected(2, true));
       assert.deepEqual(brief(ours.send(open(theirOpen, 1))), ['keepalive 1']);
-      assert.deepEqual(brief(ours.send(open(theirOpen, 2))), ['notification 1 6/7', 'close 1', 'keepalive 2']);
+      assert.deepEqual(brief(ours.send(open(theirOpen, 2))), ['keepalive 2']);
+      assert.deepEqual(brief(ours.send(keepalive(2))), ['notification 1 6/7', 'close 1', 'established 2']);
       const theirs = given(new Driver(), start, connected(1), connected(2, true), open(theirOpen, 2));
       assert.deepEqual(brief(theirs.send(open(theirOpen, 1))), ['notification 1 6/7', 'close 1']);
       assert.equal(theirs.session.state, 'OpenConfirm');
       // Ours is higher.
       const high = given(new Driver({ routerId: parseIpv4('10.0.0.9') ?? 0 }), start, connected(1), connected(2, true));
       high.send(open(theirOpen, 2));
-      assert.deepEqual(brief(high.send(open(theirOpen, 1))), ['notification 2 6/7', 'close 2', 'keepalive 1']);
+      assert.deepEqual(brief(high.send(open(theirOpen, 1))), ['keepalive 1']);
+      assert.deepEqual(brief(high.send(keepalive(1))), ['notification 2 6/7', 'close 2', 'established 1']);
     });
 
     it('compares AS numbers when the router ids are equal (RFC 6286)', () => {
@@ -496,11 +507,43 @@ describe('bgp fsm', () => {
         connected(2, true),
         open(theirOpen, 1),
       );
-      assert.deepEqual(brief(driver.send(open(theirOpen, 2))), ['notification 1 6/7', 'close 1', 'keepalive 2']);
+      assert.deepEqual(brief(driver.send(open(theirOpen, 2))), ['keepalive 2']);
+      assert.deepEqual(brief(driver.send(keepalive(2))), ['notification 1 6/7', 'close 1', 'established 2']);
+    });
+
+    it('keeps the loser until the peer has confirmed the winner: the peer may have decided otherwise', () => {
+      const up = (): Driver => given(new Driver(), start, connected(1), connected(2, true), open(), keepalive());
+      // The peer was in Established on the first already, and closes the second uncompared.
+      const strict = given(up(), open(theirOpen, 2));
+      assert.deepEqual(brief(strict.send(notified({ ...cease, subcode: 7 }, 2))), ['close 2']);
+      assert.equal(strict.session.state, 'Established');
+      // It was not, and closes the first.
+      const comparing = given(up(), open(theirOpen, 2), notified({ ...cease, subcode: 7 }, 1));
+      assert.equal(comparing.session.state, 'OpenConfirm');
+      assert.deepEqual(brief(comparing.send(keepalive(2))), ['established 2']);
+      // Or says nothing more on the second, which its hold timer ends.
+      const silent = given(up(), open(theirOpen, 2));
+      for (let i = 0; i < 30 && silent.session.links.length > 1; i++) {
+        silent.expire();
+        silent.send(keepalive(1));
+      }
+      assert.deepEqual(
+        silent.session.links.map(({ id, phase }) => [id, phase]),
+        [[1, 'Established']],
+      );
     });
 
     it('ends with one connection when both ends dial, in any order of delivery', () => {
-      for (let seed = 1; seed <= 300; seed++) simultaneousOpen(seed);
+      const peer = (): Driver => new Driver({ localAsn: 65002, routerId: higher, peerAsn: 65001 });
+      for (let seed = 1; seed <= 300; seed++) simultaneousOpen(seed, new Driver(), peer());
+    });
+
+    it('ends with one connection with a peer that prefers Established to comparing, in any order of delivery', () => {
+      for (let seed = 1; seed <= 1000; seed++) {
+        const isHigher = seed % 2 === 0;
+        const routerId = isHigher ? lower : (parseIpv4('10.0.0.9') ?? 0);
+        simultaneousOpen(seed, new Driver({ routerId }), new StrictPeer(theirOpen, isHigher));
+      }
     });
 
     it('does not hold in Idle because of a collision', () => {
@@ -523,8 +566,8 @@ describe('bgp fsm', () => {
       const driver = given(new Driver(), start, connected(), open(withRestart), keepalive());
       driver.wait(10_000);
       driver.send(connected(2, true));
-      assert.deepEqual(brief(driver.send(open(withRestart, 2))), ['abort 1', 'down keep', 'keepalive 2']);
-      assert.deepEqual(brief(driver.send(keepalive(2))), ['established 2']);
+      assert.deepEqual(brief(driver.send(open(withRestart, 2))), ['keepalive 2']);
+      assert.deepEqual(brief(driver.send(keepalive(2))), ['abort 1', 'down keep', 'established 2']);
     });
   });
 
@@ -565,12 +608,10 @@ describe('bgp fsm', () => {
   });
 });
 
-/** Two machines, two connections opened at once; messages arrive in an order that the seed chooses. */
-function simultaneousOpen(seed: number): void {
+/** Two ends, two connections opened at once; messages arrive in an order that the seed chooses. */
+function simultaneousOpen(seed: number, left: Driver, right: Driver | StrictPeer): void {
   const random = generator(seed);
-  const left = new Driver();
-  const right = new Driver({ localAsn: 65002, routerId: higher, peerAsn: 65001 });
-  const opens = { left: { ...theirOpen, asn: 65001, routerId: lower }, right: theirOpen };
+  const opens = { left: { ...theirOpen, asn: 65001, routerId: left.session.config.routerId }, right: theirOpen };
   // Connection 1 is opened by left, 2 by right. Each has a queue per direction; queues keep their order.
   const queues: { to: 'left' | 'right'; events: SessionEvent[] }[] = [];
   const queueOf = (to: 'left' | 'right', connection: number) => {
@@ -603,13 +644,9 @@ function simultaneousOpen(seed: number): void {
     if (!queue || !event) break;
     carryOut(queue.to, drivers[queue.to].send(event));
   }
-  const [a, b] = [left.session, right.session];
-  assert.deepEqual([a.state, b.state], ['Established', 'Established'], `seed ${seed}`);
-  assert.deepEqual(
-    [a.links.map(({ id }) => id), b.links.map(({ id }) => id)],
-    [b.links.map(({ id }) => id), a.links.map(({ id }) => id)],
-  );
-  assert.equal(a.links.length, 1, `seed ${seed}`);
+  assert.deepEqual([left.session.state, right.state], ['Established', 'Established'], `seed ${seed}`);
+  assert.deepEqual(left.links, right.links, `seed ${seed}`);
+  assert.equal(left.links.length, 1, `seed ${seed}`);
 }
 
 function randomWalk(seed: number): void {
