@@ -119,8 +119,11 @@ class TcpTransport implements Transport {
       onread: {
         buffer: this.#readBuffer,
         callback: (count: number, buffer: Uint8Array): boolean => {
-          received.get(socket)?.receive(buffer.subarray(0, count));
-          return true;
+          const connection = received.get(socket);
+          connection?.receive(buffer.subarray(0, count));
+          if (count < readBufferBytes || !connection) return true;
+          connection.readOnNextTurn();
+          return false;
         },
       },
     };
@@ -259,6 +262,7 @@ class TcpConnection implements Connection {
   #flushScheduled = false;
   #ending = false;
   #slow = false;
+  #paused = false;
   #error: string | undefined;
   #closed = false;
 
@@ -295,6 +299,16 @@ class TcpConnection implements Connection {
 
   receive(bytes: Uint8Array): void {
     this.#handlers?.onBytes(bytes);
+  }
+
+  /**
+   * More is there. libuv would read on at once, up to 32 times: a peer that sends faster than we digest would have a whole
+   * table taken in one turn, and everybody else wait for it.
+   */
+  readOnNextTurn(): void {
+    setImmediate(() => {
+      if (!this.#closed && !this.#paused) this.#socket.resume();
+    });
   }
 
   write(bytes: Uint8Array): void {
@@ -363,10 +377,12 @@ class TcpConnection implements Connection {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    this.#paused = false;
     this.#socket.resume();
   }
 

@@ -2,6 +2,7 @@
 // that TCP-MD5 keys and TTL security are enforced by the kernel and change without dropping a connection.
 
 import assert from 'node:assert/strict';
+import { Worker } from 'node:worker_threads';
 import type { Connection, Listener } from '../../bgp/edges.ts';
 import { acceptAll, type PeerSettings } from '../../bgp/settings.ts';
 import { createTransport, highWaterBytes } from '../../bgp/transport.ts';
@@ -69,6 +70,32 @@ describe('bgp transport', () => {
     await until(() => drained === 1);
     assert.equal(made.client.queuedBytes, 0);
     await until(() => atServer.bytes.length === size);
+  });
+
+  it('lets others have their turn while a peer sends faster than we read', async () => {
+    const size = 16 * 1024 * 1024;
+    let total = 0;
+    let longestTurn = 0;
+    let turn = 0;
+    open.listener = transport.listen({ address: serverAddress, port }, [peer(clientAddress, {})], (connection) => {
+      open.connections.push(connection);
+      const onBytes = (bytes: Uint8Array): void => {
+        if (turn === 0) setImmediate(() => (turn = 0));
+        turn += bytes.length;
+        total += bytes.length;
+        longestTurn = Math.max(longestTurn, turn);
+        // As long as digesting that many routes takes: the kernel's buffer fills again meanwhile.
+        for (const until = performance.now() + 5; performance.now() < until; );
+      };
+      connection.setHandlers({ onBytes, onDrain: () => {}, onClose: () => {} });
+    });
+    const sender = new Worker(
+      `require('node:net').connect({ port: ${port}, host: '127.0.0.1', localAddress: '127.0.0.2' }).write(Buffer.alloc(${size}));`,
+      { eval: true },
+    );
+    await until(() => total === size);
+    await sender.terminate();
+    assert(longestTurn <= 256 * 1024, `${longestTurn} bytes in one turn`);
   });
 
   it('delivers what was queued before end(), then an orderly close', async () => {
