@@ -171,9 +171,9 @@ class KernelFib implements Fib {
     const failures: FibFailure[] = [];
     for (const prefix of remove) this.#planRemoval(prefix, writes);
     for (const route of replace) this.#planReplacement(route, writes, failures);
-    // In slices, so that a table of a million routes does not stop keepalives.
+    // In slices, so that a table of a million routes does not stop keepalives; whoever has more comes right after the last.
     for (let start = 0; start < writes.length; start += sliceSize) {
-      if (start > 0) await new Promise(setImmediate);
+      if (start > 0 || writes.length >= sliceSize) await new Promise(setImmediate);
       if (this.#closed) return failures;
       const slice = writes.slice(start, start + sliceSize);
       for (const { index, error } of this.#rtnetlink.execute(slice.map(({ request }) => request))) {

@@ -20,8 +20,8 @@ import { families, type Rib } from '../rib/rib.ts';
 import type { AddressFamily, FibSettings, StaticRoute } from '../settings.ts';
 import { describeThrough, maxDepth, NextHopResolver, type OwnRoute } from './next-hop-resolver.ts';
 
-/** How many prefixes one batch takes at most, so that others get their turn. */
-const BATCH = 16384;
+/** How many prefixes one batch takes at most, so that others get their turn: planning them takes some 50 ms. */
+const BATCH = 4096;
 /** What the kernel refused for a moment's reason, as a link that just went, is tried again. */
 const retryMs = 5000;
 
@@ -333,12 +333,7 @@ export class FibSync {
       this.#plan(state, prefix, replace, remove);
     }
     if (replace.length === 0 && remove.length === 0) return;
-    const before = new Map<string, string | undefined>();
-    for (const prefix of [...remove, ...replace.map((route) => route.prefix)]) {
-      const text = formatPrefix(prefix);
-      const failure = this.#failures.get(text);
-      if (failure && this.#failures.delete(text)) before.set(text, failure.error);
-    }
+    const before = this.#takeFailures([...remove, ...replace.map((route) => route.prefix)]);
     for (const failure of await this.#fib.apply(replace, remove)) {
       const text = formatPrefix(failure.prefix);
       this.#failures.set(text, failure);
@@ -346,6 +341,18 @@ export class FibSync {
       this.#log[isNew ? 'warn' : 'debug']({ prefix: text, error: failure.error }, 'kernel refused a route');
     }
     if (this.#failures.size > 0) this.#armRetry();
+  }
+
+  /** They are being written again; returns the errors of before. */
+  #takeFailures(prefixes: readonly Prefix[]): ReadonlyMap<string, string> {
+    const taken = new Map<string, string>();
+    if (this.#failures.size === 0) return taken;
+    for (const prefix of prefixes) {
+      const text = formatPrefix(prefix);
+      const failure = this.#failures.get(text);
+      if (failure && this.#failures.delete(text)) taken.set(text, failure.error);
+    }
+    return taken;
   }
 
   /** What waits for somebody else's route to go is told by the kernel. */
