@@ -17,7 +17,7 @@ import { addRoute, deleteRoute, type Route, type RouteNextHop } from '../linux/n
 import { Rtnetlink } from '../linux/netlink/rtnetlink.ts';
 import type { NetlinkRequest } from '../linux/netlink/socket.ts';
 import type { NetnsRef } from '../linux/netns.ts';
-import type { Address } from '../net/address.ts';
+import { type Address, isLinkLocal } from '../net/address.ts';
 import { familyOfPrefix, type Prefix } from '../net/prefix.ts';
 import type { Fib, FibFailure, FibRoute, ForeignMatch, Way, WorkloadRoute } from './edges.ts';
 import { type ForeignRoute, NextHopTable } from './next-hops.ts';
@@ -486,9 +486,6 @@ interface Write {
   /** What is written; undefined: a removal. */
   readonly route: FibRoute | undefined;
 }
-
-/** fe80::/10. */
-const isLinkLocal = (address: Address): boolean => typeof address === 'bigint' && address >> 118n === 0x3fan;
 
 const mayRemoveRoutes = (event: MonitorEvent): boolean =>
   (event.kind === 'link' && !event.link.up) ||

@@ -13,7 +13,7 @@ import { hasCode } from '../linux/errors.ts';
 import { trySend } from '../linux/libc.ts';
 import type { NetnsRef } from '../linux/netns.ts';
 import { connectingSocket, listeningSocket, setMd5Key, setMd5KeyForPrefix, setTtl } from '../linux/sockets.ts';
-import { type Address, familyOf, formatAddress, parseAddress } from '../net/address.ts';
+import { type Address, familyOf, formatAddress, isLinkLocal, parseAddress } from '../net/address.ts';
 import { familyOfPrefix, formatPrefix, prefixContains } from '../net/prefix.ts';
 import type { Connection, ConnectionHandlers, Listener, Transport } from './edges.ts';
 import type { DynamicPeerSettings, ListenSettings, PeerSettings } from './settings.ts';
@@ -411,9 +411,6 @@ function socketTo(peer: PeerSettings, inNetns: { readonly netns?: NetnsRef }): n
     ...(peer.ttlSecurityHops === undefined ? {} : { ttl: sentTtl, minTtl: minTtlFor(peer.ttlSecurityHops) }),
   });
 }
-
-/** fe80::/10, which means something only together with its interface. */
-const isLinkLocal = (address: Address): boolean => typeof address === 'bigint' && address >> 118n === 0x3fan;
 
 function addressOf(text: string | undefined): Address | undefined {
   const [withoutZone] = (text ?? '').split('%');

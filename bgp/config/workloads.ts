@@ -3,7 +3,7 @@
 
 import type { BGPPeer, Profile, WorkloadEndpoint } from '../../datastore/model/index.ts';
 import { labelsFrom, matches, parseSelector } from '../../datastore/model/index.ts';
-import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
+import { type Address, type Family, formatAddress, isLinkLocal, parseAddress } from '../../net/address.ts';
 import { parsePrefixOrAddress } from '../../net/prefix.ts';
 import type { BgpResources, ConfigProblem } from './resources.ts';
 
@@ -61,5 +61,3 @@ export function peeringProblems({ configurations, peers }: BgpResources): Config
 
 export const hasWorkloadPeers = (peers: ReadonlyMap<string, BGPPeer>): boolean =>
   [...peers.values()].some(({ spec }) => spec.localWorkloadSelector);
-
-const isLinkLocal = (address: Address): boolean => familyOf(address) === 6 && BigInt(address) >> 118n === 0x3fan;
