@@ -15,7 +15,7 @@ export interface PolicyHitsOptions extends GlobalOptions {
 }
 
 interface Row {
-  /** `<kind>/<namespace>/<name>`, `profile/<name>`; or what dropped a packet without a rule. */
+  /** `<kind>/<namespace>/<name>`, without a namespace `<kind>/<name>`, `profile/<name>`; or what dropped a packet without a rule. */
   readonly owner: string;
   /** `ingress[3]`; empty without a rule. */
   readonly rule: string;
@@ -72,7 +72,7 @@ export function sumHits(reports: readonly Report[]): readonly Row[] {
   for (const { json } of reports) {
     const hits: unknown = JSON.parse(json);
     for (const hit of listAt(hits, 'rules')) {
-      const owner = hit['kind'] === 'profile' ? `profile/${String(hit['owner'])}` : String(hit['owner']);
+      const owner = hit['kind'] === 'profile' ? `profile/${String(hit['owner'])}` : policyName(String(hit['owner']));
       add(owner, String(hit['origin']), `${String(hit['action'])}${hit['staged'] === true ? ' (staged)' : ''}`, hit);
     }
     for (const hit of listAt(hits, 'others')) add(String(hit['name']), '', 'deny', hit);

@@ -167,7 +167,11 @@ describe('twillctl policy hits', () => {
       'hits',
       'b',
       JSON.stringify({
-        rules: [hit('ingress[10]', 4), hit('egress[0]', 2, { owner: 'kns.shop', kind: 'profile' })],
+        rules: [
+          hit('ingress[10]', 4),
+          hit('ingress[0]', 1, { owner: 'GlobalNetworkPolicy//all' }),
+          hit('egress[0]', 2, { owner: 'kns.shop', kind: 'profile' }),
+        ],
         others: [],
       }),
       30,
@@ -177,6 +181,7 @@ describe('twillctl policy hits', () => {
       out.split('\n').map((line) => line.split(/ {2,}/).join('|')),
       [
         'POLICY|RULE|ACTION|PACKETS|BYTES|NODES',
+        'GlobalNetworkPolicy/all|ingress[0]|allow|1|60|1',
         'NetworkPolicy/shop/web|ingress[9]|allow|0|0|1',
         'NetworkPolicy/shop/web|ingress[10]|allow|5|300|2',
         'profile/kns.shop|egress[0]|allow|2|120|1',
@@ -185,6 +190,7 @@ describe('twillctl policy hits', () => {
       ],
     );
     assert.equal(JSON.parse((await cli.run('policy hits web -o json')).out).length, 2);
+    assert.equal(JSON.parse((await cli.run('policy hits GlobalNetworkPolicy/all -o json')).out).length, 1);
     assert.equal(JSON.parse((await cli.run('policy hits --unused -o json')).out).length, 1);
     await ephemeral.close();
   });
