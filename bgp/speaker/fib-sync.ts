@@ -184,7 +184,19 @@ export class FibSync {
     const waits = this.#fib.isWaiting?.(state.rib.prefixes.prefixOf(prefix))
       ? ', waiting: a route of somebody else with the same prefix has a better metric'
       : '';
-    return `${form}${through}${origin === undefined ? '' : ` (${origin})`}${waits}`;
+    return `${this.#withNames(form)}${through}${origin === undefined ? '' : ` (${origin})`}${waits}`;
+  }
+
+  /** Forms tell interfaces apart by index, as the kernel does: names can be given to another. */
+  #withNames(form: string): string {
+    return form.replace(/ dev (\d+)/g, (_, index) => ` dev ${this.#fib.nameOf?.(Number(index)) ?? index}`);
+  }
+
+  /** The kernel's route has the next hop of this path, which is the best one or as good. */
+  isUsed(family: AddressFamily, prefix: number, path: number): boolean {
+    const state = this.#states.get(family);
+    if (!state || (state.installed[prefix] ?? 0) === 0 || state.statics.has(prefix)) return false;
+    return chooseSeveral(prefix, state.rib, this.#maxPaths).includes(path);
   }
 
   /** Why a next hop can not be used, for people; undefined when it can. */

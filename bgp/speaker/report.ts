@@ -1,7 +1,7 @@
 // What the speaker tells people: peers, routes, and why. Slow paths, so objects and text are fine here.
 
 import { type Address, formatAddress } from '../../net/address.ts';
-import { familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
+import { comparePrefixes, familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import { ControlError } from '../../runtime/control.ts';
 import type { FibFailure, Millis } from '../edges.ts';
 import type { Session } from '../fsm.ts';
@@ -50,7 +50,7 @@ export function peerReport(peer: Peer, rib: Rib | undefined, now: Millis): PeerR
     routesIn: peer.routeCount,
     routesAccepted: rib ? acceptedCount(peer, rib) : 0,
     routesOut,
-    ...(session.state === 'Established' ? { uptimeMs: now - session.stateSince } : {}),
+    ...(session.state === 'Established' ? { uptimeMs: Math.round(now - session.stateSince) } : {}),
     timesEstablished: session.timesEstablished,
     malformedUpdates: malformedOf(peer),
     messagesIn: peer.messagesIn,
@@ -123,12 +123,21 @@ export function routesReport(query: RoutesQuery, rib: Rib, peers: ReadonlyMap<st
   let more = false;
   for (const family of families) {
     const familyRib = rib.family(family);
+    const entries: { readonly prefix: Prefix; readonly found: readonly RouteReport[] }[] = [];
+    let count = 0;
     for (const prefix of prefixesOf(familyRib, query, rib)) {
       const found = routesAt(view, prefix, { rib, familyRib, peers, peer });
-      more ||= routes.length + found.length > limit;
-      routes.push(...found.slice(0, limit - routes.length));
+      if (found.length === 0) continue;
+      const room = limit - routes.length - count;
+      more = found.length > room;
+      entries.push({ prefix: familyRib.prefixes.prefixOf(prefix), found: found.slice(0, room) });
+      count += found.length;
       if (more) break;
     }
+    // Only what is shown is sorted: a table of a million must not hold the sessions up.
+    entries.sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+    for (const { found } of entries) routes.push(...found);
+    if (more) break;
   }
   const note = peer && routes.length === 0 && !peer.negotiated ? `not established (${peer.session.state})` : undefined;
   return { view, ...(peer ? { peer: peer.settings.name } : {}), routes, more, ...(note ? { note } : {}) };
@@ -211,7 +220,8 @@ function advertisedAt(prefix: number, context: RoutesContext): RouteReport[] {
   if (!group) return [];
   return group.announcedOf(prefix, peer?.source ?? -1).map((set) => ({
     ...routeReport(prefix, set, context),
-    best: set === familyRib.best[prefix],
+    // An export filter makes another set of the best one; without several paths, what is sent is the best one.
+    best: !group.treatment.addPath || set === familyRib.best[prefix],
     attributes: reportSent(rib, set, group.treatment),
   }));
 }

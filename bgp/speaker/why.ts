@@ -87,6 +87,8 @@ function pathReport(path: number, reason: string | undefined, question: Question
   const inForce = paths.attributes[path] ?? 0;
   const attributes = reportStored(rib.store, received, source.local);
   const notes = [reason === undefined ? 'best' : pathVerdict(path, reason, question.prefix, question)];
+  if (reason !== undefined && question.fib?.isUsed(familyRib.family, question.prefix, path))
+    notes.push('used beside the best one (ECMP)');
   const malformation = peerOf(question, path)?.adjRibIn?.malformationOf(asked);
   if (malformation) notes.push(`${malformation.text}: discarded (RFC 7606)`);
   if (paths.stale?.[path] === 1) notes.push('stale: the peer restarts, or is sending its routes again');

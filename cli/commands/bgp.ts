@@ -97,7 +97,7 @@ const peerColumns: readonly PeerColumn[] = [
   ['ADDRESS', ({ address }) => address],
   ['AS', ({ asn }) => (asn === 0 ? 'any' : String(asn))],
   ['STATE', ({ state }) => state],
-  ['SINCE', ({ since }) => since.slice(0, 19)],
+  ['SINCE', ({ since }) => toSecond(since)],
   ['IN', ({ routesIn }) => String(routesIn)],
   ['ACCEPTED', ({ routesAccepted }) => String(routesAccepted)],
   ['OUT', ({ routesOut }) => String(routesOut)],
@@ -108,10 +108,13 @@ const widePeerColumns: readonly PeerColumn[] = [
   ['MESSAGES IN', ({ messagesIn }) => String(messagesIn)],
   ['MESSAGES OUT', ({ messagesOut }) => String(messagesOut)],
   ['QUEUE', ({ queuedBytes }) => String(queuedBytes)],
-  ['LAST ERROR', ({ lastError }) => (lastError ? `${lastError.at.slice(0, 19)} ${lastError.text}` : '')],
+  ['LAST ERROR', ({ lastError }) => (lastError ? `${toSecond(lastError.at)} ${lastError.text}` : '')],
 ];
 
 const infoColumn: PeerColumn = ['INFO', (peer) => infoOf(peer)];
+
+/** Without milliseconds, but with its zone. */
+const toSecond = (time: string): string => time.replace(/\.\d+Z$/, 'Z');
 
 /** Times that it was lost. */
 const flapsOf = ({ timesEstablished, state }: PeerReport): number =>

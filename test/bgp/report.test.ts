@@ -143,10 +143,27 @@ describe('why a route is where it is', () => {
     assert.equal(scene.why('192.0.2.0/24').advertised[0]?.verdict, 'the best path came from this peer');
     const advertised = scene.speaker.routes({ view: 'advertised', peer: '10.0.0.3' }).routes;
     assert.deepEqual(
-      advertised.map((route) => [route.prefix, route.attributes.asPath, route.attributes.nextHop]).sort(),
+      advertised.map(({ prefix, best, attributes }) => [prefix, best, attributes.asPath, attributes.nextHop]),
       [
-        ['10.65.0.0/26', '65001', '10.0.0.1'],
-        ['198.51.100.0/24', '65001 65001 65001 64602', '10.0.0.1'],
+        ['10.65.0.0/26', true, '65001', '10.0.0.1'],
+        ['198.51.100.0/24', true, '65001 65001 65001 64602', '10.0.0.1'],
+      ],
+    );
+  });
+
+  it('lists routes in the order of their prefixes, as many as are asked for', () => {
+    const scene = new Scene({});
+    for (const text of ['203.0.113.0/24', '192.0.2.0/24', '192.0.2.0/25', '9.0.0.0/8']) scene.announce(1, text);
+    const listed = (limit?: number) => scene.speaker.routes({ view: 'best', ...(limit ? { limit } : {}) });
+    assert.deepEqual(
+      listed().routes.map((route) => route.prefix),
+      ['9.0.0.0/8', '10.65.0.0/26', '192.0.2.0/24', '192.0.2.0/25', '203.0.113.0/24'],
+    );
+    assert.deepEqual(
+      [4, 5].map((limit) => [listed(limit).routes.length, listed(limit).more]),
+      [
+        [4, true],
+        [5, false],
       ],
     );
   });

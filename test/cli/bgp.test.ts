@@ -37,8 +37,8 @@ describe('twillctl bgp', () => {
   it('shows peers with what keeps them down', () => {
     assert.equal(
       describePeers({ node: 'a', routerId: '10.0.0.1', asn: 64512, peers: [peer] }),
-      `NAME            ADDRESS    AS      STATE    SINCE                 IN   ACCEPTED   OUT   INFO
-mesh:10.0.0.2   10.0.0.2   64512   Active   2026-11-21T05:00:00   0    0          0     connection failed: ECONNREFUSED, BFD Down (control detection time expired)
+      `NAME            ADDRESS    AS      STATE    SINCE                  IN   ACCEPTED   OUT   INFO
+mesh:10.0.0.2   10.0.0.2   64512   Active   2026-11-21T05:00:00Z   0    0          0     connection failed: ECONNREFUSED, BFD Down (control detection time expired)
 `,
     );
     assert.equal(
