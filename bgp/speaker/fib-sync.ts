@@ -177,7 +177,7 @@ export class FibSync {
     const failure = this.#failures.get(text);
     if (failure) return `refused by the kernel: ${failure.error}`;
     const state = this.#states.get(family);
-    if (!state || (state.installed[prefix] ?? 0) === 0) return 'not in the kernel';
+    if (!state || (state.installed[prefix] ?? 0) === 0) return 'no route of ours';
     const form = [...this.#forms].find(([, number]) => number === state.installed[prefix])?.[0] ?? 'installed';
     const origin = state.statics.get(prefix)?.origin;
     const through = this.#describeRecursion(state, prefix);

@@ -10,7 +10,9 @@ export function defineBgpCommands(program: Command, world: World): void {
     .description('Show the sessions, and what keeps those down that are down.')
     .action(async (options) => (await import('../commands/bgp.ts')).runBgpPeers(options, world));
   withAgent(bgp.command('routes'))
-    .description('Show routes: the best ones, or what a peer sent or was sent.')
+    .description(
+      'Show routes: the best ones, or what a peer sent or was sent. * marks the best one of its prefix, S a stale one.',
+    )
     .argument('[prefix]', 'only this prefix, or the one that an address is routed by')
     .addOption(new Option('--best', 'the best route of each prefix; the default').conflicts(['received', 'advertised']))
     .addOption(new Option('--received <peer>', 'what this peer sent, by name or address').conflicts('advertised'))
