@@ -20,6 +20,7 @@ import { collectGarbage } from './gc.ts';
 import { type CniReply, type CniRequest, encodeReply, parseRequest, requestLimitBytes } from './protocol.ts';
 import { errorReply, formatVersions } from './result.ts';
 import { status } from './status.ts';
+import { removeUnmarked } from './wiring.ts';
 
 export type { CniServerSettings } from './context.ts';
 
@@ -48,6 +49,7 @@ export async function serveCni(settings: CniServerSettings): Promise<CniServer> 
   mkdirSync(dirname(socketPath), { recursive: true });
   rmSync(socketPath, { force: true });
   const context: CniContext = { ...settings, host: new Rtnetlink(), inTurn: createTurns() };
+  removeUnmarked(context.host);
   const running = new Set<Promise<void>>();
   const server = createServer({ allowHalfOpen: true }, (connection) => {
     const work = serve(context, connection);

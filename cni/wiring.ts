@@ -109,7 +109,7 @@ export function createLink(host: Rtnetlink, pod: PodNetns, plan: LinkPlan): void
   try {
     host.run(
       createVeth({
-        end: { name: plan.hostInterface, mac: hostMac },
+        end: { name: unmarkedName, mac: hostMac },
         peer: { name: plan.ifname, mac: plan.mac, netnsFd: pod.fd },
         mtu: plan.mtu,
       }),
@@ -118,11 +118,29 @@ export function createLink(host: Rtnetlink, pod: PodNetns, plan: LinkPlan): void
     if (!hasCode(error, 'EEXIST')) throw error;
     throw new CniError('interfaceExists', `an interface ${plan.ifname} is in the namespace ${plan.netns} already`);
   }
-  const link = host.link(plan.hostInterface);
+  const link = host.link(unmarkedName);
   if (!link) throw new CniError('internal', `the new link ${plan.hostInterface} is gone again`);
-  // The mark first: whatever goes wrong from here on, DEL finds the link by it.
-  host.run(changeLink(link.index, { alias: plan.mark }));
-  prepareHostSide(host, link);
+  // Whatever goes wrong from here on, DEL and GC find the link by its mark.
+  try {
+    host.run(changeLink(link.index, { name: plan.hostInterface, alias: plan.mark }));
+  } catch (error) {
+    removeUnmarked(host);
+    throw error;
+  }
+  prepareHostSide(host, { ...link, name: plan.hostInterface });
+}
+
+/**
+ * A link can not be made with its alias, only be given one. Until then it has this name, and gets its own together with the
+ * alias: an agent that is killed in between leaves what the next one knows for its own. There is never more than one, for
+ * createLink() does not wait for anything.
+ */
+const unmarkedName = 'twill-unmarked';
+
+/** Removes what an agent has left that was killed while it made a link. */
+export function removeUnmarked(host: Rtnetlink): void {
+  const link = host.link(unmarkedName);
+  if (link?.kind === 'veth' && link.mac === hostMac) host.runUnless(deleteLink(link.index), 'ENODEV');
 }
 
 /** A link of our name that an earlier pod of the same name left. One that is not ours is not touched. */

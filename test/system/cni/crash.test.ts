@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { blocksOf } from '../../../datastore/model/index.ts';
+import { runOrThrow } from '../../../linux/process.ts';
 import { bundleClient, compileClient } from './clients.ts';
 import { type Container, eventually, WholeNode } from './whole-node.ts';
 
@@ -67,6 +68,15 @@ describe('after kill -9 of the agent', function () {
       assert.deepEqual(await node.leftovers(), []);
     });
   }
+
+  it('between making a link and giving it its name, the next agent removes it', async () => {
+    await node.killAgent();
+    const veth = ['twill-unmarked', 'address', 'ee:ee:ee:ee:ee:ee', 'type', 'veth', 'peer', 'name', 'eth9'];
+    await runOrThrow('ip', ['link', 'add', ...veth], { netns: node.netns });
+    assert.equal((await node.leftovers()).length, 2, 'both ends');
+    await node.startAgent();
+    assert.deepEqual(await node.leftovers(), []);
+  });
 
   it('while it waits for policy, the same container is added again without DEL', async () => {
     const container = pod('waits');

@@ -11,6 +11,7 @@ import { version } from '../../../runtime/version.ts';
 import { until } from '../linux/namespaces.ts';
 import { bundleClient, compileClient } from './clients.ts';
 import { type Client, type PluginAnswer, TestNode } from './node.ts';
+import { eventually } from './whole-node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tw-cni-client-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -255,7 +256,10 @@ for (const { name, prepare } of clients) {
       assert.equal(await node.ip(node.podNetns('early'), 'route'), '');
       await node.felix('well');
       added(await answer);
-      assert.match(await inside(), /eth0@if\d+: <BROADCAST,MULTICAST,UP,LOWER_UP>/);
+      // The carrier of a link that goes up is told a moment later, by a worker of the kernel.
+      const isUp = (): Promise<boolean> =>
+        inside().then((text) => /eth0@if\d+: <BROADCAST,MULTICAST,UP,LOWER_UP>/.test(text));
+      await eventually('eth0 is up', isUp);
       assert.equal((await node.plugin(client, { command: 'DEL', pod: 'early' })).status, 0);
     });
 

@@ -169,7 +169,7 @@ export class WholeNode {
     return [
       ...(await under('/calico/resources/v3/projectcalico.org/workloadendpoints/')),
       ...(await under('/calico/ipam/v2/handle/')),
-      ...links.split('\n').filter((line) => line.includes('cali')),
+      ...links.split('\n').filter((line) => /cali|twill/.test(line)),
       ...blocks.filter(({ value }) => value.includes('"handle_id"')).map(({ key }) => key),
     ];
   }
