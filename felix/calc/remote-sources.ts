@@ -121,8 +121,9 @@ function readShape(namespace: string, fields: Fields): SourceShape | undefined {
   const profiles: unknown = parse(fields.profiles, '[]');
   const ports: unknown = parse(fields.ports, '[]');
   if (!isLabels(labels) || !isTexts(profiles) || !isPorts(ports)) return undefined;
-  const orchestrator = unquoted(fields.orchestrator);
-  const serviceAccountName = unquoted(fields.serviceAccount);
+  const orchestrator = String(parse(fields.orchestrator, '""'));
+  // Parsed, not cut out: a piece of a text keeps the whole text in memory, and labels made of it live long.
+  const serviceAccountName = String(parse(fields.serviceAccount, '""'));
   return workloadShape({
     metadata: { namespace, labels },
     spec: {
