@@ -29,6 +29,7 @@ import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
 import type { RenderedRule, RuleOwner } from './policies.ts';
 import { Revocation } from './revocation.ts';
+import { surroundingsOf } from './surroundings.ts';
 import { DesiredTable } from './table.ts';
 
 export interface DataplaneOptions {
@@ -545,22 +546,6 @@ export class Dataplane {
     this.retryMs = Math.min(Math.max(this.retryMs * 2, firstRetryMs), longestRetryMs);
     this.wanted = true;
   }
-}
-
-/** What the kernel says of its interfaces now. */
-function surroundingsOf(netlink: Pick<Rtnetlink, 'links' | 'addresses' | 'interfaceTowards'>): Surroundings {
-  const names = new Map(netlink.links().map((link) => [link.index, link.name]));
-  const interfaces = new Map<string, Address[]>([...names.values()].map((name) => [name, []]));
-  const own = new Set<Address>();
-  for (const { interfaceIndex, address } of netlink.addresses()) {
-    interfaces.get(names.get(interfaceIndex) ?? '')?.push(address);
-    own.add(address);
-  }
-  return {
-    isOwnAddress: (address) => own.has(address),
-    interfaces,
-    interfaceTowards: (address) => names.get(netlink.interfaceTowards(address) ?? -1),
-  };
 }
 
 /** The rules of one policy or profile were refused; without them the transaction may succeed. */

@@ -68,7 +68,7 @@ describe('twill-node bgp and the kernel', () => {
   it('reaches a peer by a gateway, and what it announces too', async () => {
     assert.equal(show(farPeer), `${farPeer} via 10.77.0.2 dev e0 proto 81 metric 1024`);
     await until(() => show('198.51.100.0/24') === '198.51.100.0/24 via 10.77.0.2 dev e0 proto 81 metric 1024');
-    assert.match((await why(`${farPeer}/32`)).fib, /^via 10\.77\.0\.2 dev \d+ \(BGPPeer\/far reachableBy\)$/);
+    assert.match((await why(`${farPeer}/32`)).fib, /^via 10\.77\.0\.2 dev e0 \(BGPPeer\/far reachableBy\)$/);
   });
 
   it('resolves a next hop through a learned route, and says so', async () => {
