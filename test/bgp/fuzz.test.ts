@@ -8,7 +8,7 @@ describe('random and mutated messages', () => {
   it('never make anything throw, and lead to what a slow reading of RFC 7606 says', () => {
     const { good, refused, treatedAsWithdraw } = fuzz(15_000, Date.now() % 2 ** 31);
     assert.ok(good > 0 && refused > 0 && treatedAsWithdraw > 0);
-  }).timeout(120_000);
+  }).timeout(60_000);
 
   it('end no session that behaves, whatever was negotiated, and leave all peers with what they were sent', () => {
     const first = Date.now() % 2 ** 31;
@@ -19,5 +19,5 @@ describe('random and mutated messages', () => {
         throw new Error(`world of seed ${seed}: npm run fuzz:sessions -- 1 ${seed}`, { cause: error });
       }
     }
-  }).timeout(120_000);
+  }).timeout(60_000);
 });

@@ -260,7 +260,7 @@ describe('speakers', () => {
       const shortest = (): boolean =>
         speakers.every((one) => bestRoutes(one).every((route) => route.split(' ').length <= 3));
       assert.ok(world.run(world.now + 60_000, shortest), describeState(speakers));
-    }).timeout(180_000);
+    }).timeout(60_000);
   }
 });
 
@@ -373,7 +373,7 @@ describe('a week', () => {
     assert.ok(world.run(world.now + 600_000, whole), describeState(speakers));
     const stale = speakers.flatMap((one) => one.routes({ view: 'received' }).routes.filter((route) => route.stale));
     assert.deepEqual(stale, []);
-  }).timeout(180_000);
+  }).timeout(60_000);
 });
 
 /** As kill -9 does: without a word, and back a moment later. */

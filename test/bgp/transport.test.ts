@@ -193,7 +193,7 @@ function collect(connection: Connection) {
   return seen;
 }
 
-async function until(condition: () => boolean, timeoutMs = 25_000): Promise<void> {
+async function until(condition: () => boolean, timeoutMs = 5000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
     assert(Date.now() < deadline, `not within ${timeoutMs} ms: ${condition}`);

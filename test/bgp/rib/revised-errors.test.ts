@@ -197,7 +197,7 @@ describe('RFC 7606', () => {
         assert.equal(incident.othersIntact, true, hex);
       }
     }
-  }).timeout(180_000);
+  }).timeout(60_000);
 
   it('says what was wrong with the prefix until it is announced well', () => {
     const incident = new Incident();

@@ -72,7 +72,7 @@ function flows(entries: ReadonlyMap<string, string>): { readonly all: Map<string
 }
 
 describe('failing closed', function () {
-  this.timeout(120_000);
+  this.timeout(60_000);
   it('opens nothing when a policy or a profile cannot be read', () => {
     let unreadable = 0;
     for (let round = 0; round < ROUNDS; round++) {

@@ -113,7 +113,7 @@ describe('twill-node bgp', () => {
     await until(() => communities().includes('(65535,0)'), communities);
     twillctl('node', 'undrain-bgp', 'n1');
     await until(() => !communities().includes('(65535,0)'), communities);
-  }).timeout(90_000);
+  });
 
   it('says that the peer’s key is another one, by the kernel’s counters', async () => {
     mkdirSync(join(bench.directory, 'secrets', 'tor'), { recursive: true });
