@@ -31,6 +31,7 @@ export class AllPathsGroup extends UpdateGroup {
   readonly #entryPaths = new IdList();
   readonly #announcements = new Buckets();
   readonly #withdrawals = new Buckets();
+  readonly #private = new Buckets();
 
   constructor(
     treatment: Treatment,
@@ -100,6 +101,10 @@ export class AllPathsGroup extends UpdateGroup {
         this.#next[path] = this.#heads[prefix] ?? 0;
         this.#heads[prefix] = path;
         this.#announcedFor[path] = prefix;
+      } else {
+        // A path's source stays the same, its next hop may not.
+        const loser = this.nextHopLoses(before, set);
+        if (loser !== -1) this.#private.put(loser + 1, this.#entry(prefix, path));
       }
       this.#sets[path] = set;
       this.#announcements.put(set, this.#entry(prefix, path));
@@ -119,9 +124,14 @@ export class AllPathsGroup extends UpdateGroup {
       writer.address(owner - 1);
       this.withdraw(writer);
     });
+    this.#private.drain((member, entry) => {
+      this.#unchain(this.#private, entry);
+      writer.address(-1, member - 1);
+      this.withdraw(writer);
+    });
     this.#announcements.drain((set, entry) => {
       this.#unchain(this.#announcements, entry);
-      writer.address(this.exporter.sourceOf(set));
+      writer.address(this.exporter.sourceOf(set), -1, this.besides(set));
       this.announce(set);
     });
   }
@@ -170,7 +180,7 @@ export class AllPathsGroup extends UpdateGroup {
     const sets: number[] = [];
     for (let path = this.#heads[prefix] ?? 0; path !== 0; path = this.#next[path] ?? 0) {
       const set = this.#sets[path] ?? 0;
-      if (this.exporter.sourceOf(set) !== source) sets.push(set);
+      if (this.isFor(set, source)) sets.push(set);
     }
     return sets;
   }
@@ -179,15 +189,14 @@ export class AllPathsGroup extends UpdateGroup {
     const routes = new Set<number>();
     for (let path = 1; path < this.#sets.length; path++) {
       const set = this.#sets[path] ?? 0;
-      if (set === 0 || this.exporter.sourceOf(set) === source) continue;
+      if (!this.isFor(set, source)) continue;
       routes.add(this.routeNumber(this.#announcedFor[path] ?? 0, path));
     }
     return routes;
   }
 
   protected isAnnouncedTo(source: number, route: number): boolean {
-    const set = this.#announced(Math.floor(route / IDENTIFIER_RANGE), route % IDENTIFIER_RANGE);
-    return set !== 0 && this.exporter.sourceOf(set) !== source;
+    return this.isFor(this.#announced(Math.floor(route / IDENTIFIER_RANGE), route % IDENTIFIER_RANGE), source);
   }
 
   protected routeNumber(prefix: number, identifier: number): number {

@@ -41,13 +41,17 @@ export class BestPathGroup extends UpdateGroup {
       return;
     }
     this.#announcements.put(after, entry);
-    if (before !== 0) this.#noteOwner(entry, before, after);
+    if (before !== 0) this.#noteLosers(prefix, entry, before, after);
   }
 
-  /** The new route's source had the old one from us, if that was another's: it alone must be told that it is gone. */
-  #noteOwner(entry: number, before: number, after: number): void {
-    const source = this.exporter.sourceOf(after);
-    if (source !== this.exporter.sourceOf(before) && this.members.has(source)) this.#private.put(source + 1, entry);
+  #noteLosers(prefix: number, entry: number, before: number, after: number): void {
+    const source = this.sourceLoses(before, after);
+    if (source !== -1) this.#private.put(source + 1, entry);
+    const atNextHop = this.nextHopLoses(before, after);
+    if (atNextHop === -1) return;
+    // An entry is in one bucket only.
+    this.#entries.push(prefix);
+    this.#private.put(atNextHop + 1, this.#entries.length);
   }
 
   protected writeNoted(): void {
@@ -64,7 +68,7 @@ export class BestPathGroup extends UpdateGroup {
     });
     this.#announcements.drain((set, entry) => {
       this.#unchain(this.#announcements, entry);
-      writer.address(this.exporter.sourceOf(set));
+      writer.address(this.exporter.sourceOf(set), -1, this.besides(set));
       this.announce(set);
     });
   }
@@ -102,7 +106,7 @@ export class BestPathGroup extends UpdateGroup {
 
   announcedOf(prefix: number, source: number): readonly number[] {
     const attributes = this.#announced(prefix);
-    return attributes === 0 || this.exporter.sourceOf(attributes) === source ? [] : [attributes];
+    return this.isFor(attributes, source) ? [attributes] : [];
   }
 
   protected routesTo(source: number): Set<number> {

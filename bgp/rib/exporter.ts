@@ -1,15 +1,20 @@
 // From the best path to what a peer is sent: export rules, filters and outgoing attributes, for all update groups.
 
+import { type Address, isLinkLocal } from '../../net/address.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import { ExportAttributes } from './export-attributes.ts';
 import type { Sources } from './source.ts';
-import { type Treatment, withheld } from './treatment.ts';
+import { setsOwnNextHop, type Treatment, withheld } from './treatment.ts';
 import { fitsMessage } from './update-writer.ts';
 
 export interface RouteExporter {
   /** The attribute set to announce in place of `attributes` (the same, or what a filter made of it); 0: nothing. */
   outgoing(attributes: number, prefix: number, treatment: Treatment): number;
   sourceOf(attributes: number): number;
+  /** The peer's address on its session. */
+  addressOf(source: number): Address;
+  /** The next hop, if it goes out as it came and is not its source's own address. */
+  thirdParty(attributes: number, treatment: Treatment): Address | undefined;
   /** Valid until the next call. */
   build(attributes: number, treatment: Treatment): ExportAttributes;
 }
@@ -65,11 +70,30 @@ export class Exporter implements RouteExporter {
     return this.#store.source[attributes] ?? 0;
   }
 
+  addressOf(source: number): Address {
+    return this.#sources.get(source).address;
+  }
+
+  thirdParty(attributes: number, treatment: Treatment): Address | undefined {
+    const nextHop = this.#store.nextHop[attributes] ?? 0;
+    // Own routes have none.
+    if (nextHop === 0) return undefined;
+    const source = this.#sources.get(this.sourceOf(attributes));
+    const { address } = this.#store.nextHops.get(nextHop);
+    if (setsOwnNextHop(source, treatment, isLinkLocal(address))) return undefined;
+    const unmapped = withoutMapping(address);
+    return unmapped === source.address ? undefined : unmapped;
+  }
+
   build(attributes: number, treatment: Treatment): ExportAttributes {
     this.#built.build(attributes, treatment);
     return this.#built;
   }
 }
+
+/** IPv6 next hops of a session over IPv4 may be the IPv4 address in the form of RFC 4798 §2. */
+const withoutMapping = (address: Address): Address =>
+  typeof address === 'bigint' && address >> 32n === 0xffffn ? Number(address & 0xffffffffn) : address;
 
 /** More than what export adds to a set: own AS, next hops, reflection, headers, and the message around it. */
 const ADDED_BYTES = 192;

@@ -65,6 +65,10 @@ export function withheld(
 export const setsOwnNextHop = (source: Source, { nextHop, external }: Treatment, isLinkLocal: boolean): boolean =>
   nextHop === 'self' || source.local || (nextHop === 'auto' && (external || isLinkLocal));
 
+/** Whether routes may leave with the next hop that they came with. */
+export const keepsNextHops = ({ nextHop, external }: Treatment): boolean =>
+  nextHop === 'keep' || (nextHop === 'auto' && !external);
+
 /** RFC 8950 §4: not to peers that did not say that they understand it. */
 function withheldByNextHop(
   attributes: number,

@@ -4,8 +4,9 @@
 //   changed prefixes ─► collect(): what must be said ─► buckets by attribute set ─► chunks ─► members that keep up
 //                                                                                         └► a mark, for those behind
 //
-// A route never goes back to the peer it came from, which is the only way in which members differ: a set's id names its
-// source, so a bucket has one member that must not get it.
+// A route never goes back to the peer it came from, nor to the one whose own address its next hop is (third-parties.ts).
+// These are the only ways in which members differ: a set's id names both, so a bucket has at most two members that must not
+// get it.
 //
 // A member that is new, or that did not take its bytes fast enough, is brought up to date by a CatchUp, with prefixes
 // gathered by attribute set however they came. Which routes are announced is the subclasses' matter: best-path-group.ts
@@ -16,6 +17,7 @@ import type { CatchUp } from './catch-up.ts';
 import { grow32, IdList } from './columns.ts';
 import type { RouteExporter } from './exporter.ts';
 import type { PrefixTable } from './prefixes.ts';
+import { ThirdParties } from './third-parties.ts';
 import type { Treatment } from './treatment.ts';
 import { type Chunk, UpdateWriter } from './update-writer.ts';
 
@@ -88,6 +90,7 @@ export abstract class UpdateGroup {
   protected readonly ids = new IdList();
   protected readonly identifiers = new IdList();
   readonly #members = new Map<number, Member>();
+  readonly #thirdParties: ThirdParties;
   /** All that is announced, encoded; undefined when something has changed since, or when it is much. */
   #sharedDump: readonly Chunk[] | undefined;
   /** By source: how many of the routes announced are its own. */
@@ -98,6 +101,7 @@ export abstract class UpdateGroup {
     this.family = treatment.family;
     this.exporter = exporter;
     this.prefixes = prefixes;
+    this.#thirdParties = new ThirdParties(exporter, treatment);
   }
 
   /** Compares what the changed prefixes have with what was announced, notes the difference, and returns its size. */
@@ -121,7 +125,7 @@ export abstract class UpdateGroup {
 
   /** Routes that a member is announced. */
   countFor(source: number): number {
-    return this.count - (this.#countBySource[source] ?? 0);
+    return this.count - (this.#countBySource[source] ?? 0) - this.#thirdParties.countFor(source);
   }
 
   /** Notes that one route's announced set is another now; 0: none. */
@@ -130,12 +134,48 @@ export abstract class UpdateGroup {
       this.count--;
       const source = this.exporter.sourceOf(before);
       this.#countBySource[source] = (this.#countBySource[source] ?? 0) - 1;
+      const third = this.#thirdParties.of(before);
+      if (third) third.count--;
     }
     if (after === 0) return;
     this.count++;
     const source = this.exporter.sourceOf(after);
     if (source >= this.#countBySource.length) this.#countBySource = grow32(this.#countBySource, source + 1);
     this.#countBySource[source] = (this.#countBySource[source] ?? 0) + 1;
+    const third = this.#thirdParties.of(after);
+    if (third) third.count++;
+  }
+
+  /** RFC 4271 §5.1.3: the member whose own address the next hop is, beside the set's source; -1: none. */
+  protected besides(set: number): number {
+    return this.#thirdParties.of(set)?.member ?? -1;
+  }
+
+  /** Whether a member may be sent a set. */
+  protected isFor(set: number, source: number): boolean {
+    return set !== 0 && this.exporter.sourceOf(set) !== source && !this.isNextHop(set, source);
+  }
+
+  /** Whether a set's next hop is the member's own address, and not because the set is its own. */
+  isNextHop(set: number, source: number): boolean {
+    const third = this.#thirdParties.of(set);
+    return third !== undefined && third.member !== -1 && third.member === source;
+  }
+
+  // Whoever had a route and must not have the one in its place is told in private that it is gone.
+
+  /** The source of the new one, if so; -1: not. */
+  protected sourceLoses(before: number, after: number): number {
+    const source = this.exporter.sourceOf(after);
+    const had =
+      this.exporter.sourceOf(before) !== source && this.#members.has(source) && !this.isNextHop(before, source);
+    return had ? source : -1;
+  }
+
+  /** The member at the next hop of the new one, if so; -1: not. */
+  protected nextHopLoses(before: number, after: number): number {
+    const member = this.besides(after);
+    return member !== -1 && this.isFor(before, member) ? member : -1;
   }
 
   get members(): ReadonlyMap<number, Member> {
@@ -146,6 +186,7 @@ export abstract class UpdateGroup {
   join(source: number, outlet: Outlet, onDone: (writer: UpdateWriter) => void): Member {
     const member = new Member(source, outlet);
     this.#members.set(source, member);
+    this.#thirdParties.join(source);
     const canShare = this.countFor(source) === this.count && outlet.queuedBytes < CATCH_UP_BYTES;
     const shared = canShare ? this.#dump() : undefined;
     if (shared) {
@@ -160,6 +201,7 @@ export abstract class UpdateGroup {
 
   leave(source: number): void {
     this.#members.delete(source);
+    this.#thirdParties.leave(source);
   }
 
   /**
@@ -199,8 +241,8 @@ export abstract class UpdateGroup {
         continue;
       }
       const { source, outlet } = member;
-      for (const { bytes, except, only, updates } of chunks) {
-        if (except === source || (only !== -1 && only !== source)) continue;
+      for (const { bytes, except, besides, only, updates } of chunks) {
+        if (except === source || besides === source || (only !== -1 && only !== source)) continue;
         member.updates += updates;
         outlet.write(bytes);
       }
@@ -237,14 +279,13 @@ export abstract class UpdateGroup {
     this.sendTo(member, () => this.#encodeStep(catchUp, member.source));
   }
 
-  /** Writes the next routes of a catch-up, but for those of the source itself. */
+  /** Writes the next routes of a catch-up, but for those that the member must not have. */
   #encodeStep(catchUp: CatchUp, source: number): void {
     for (let budget = CATCH_UP_STEP; budget > 0 && !catchUp.isDone; ) {
       const set = catchUp.take(this.ids, this.identifiers, budget);
       budget -= this.ids.length + SET_COST;
       if (this.ids.length === 0) continue;
-      const isOwn = set !== 0 && this.exporter.sourceOf(set) === source;
-      if (set !== 0 && !isOwn) this.announce(set);
+      if (this.isFor(set, source)) this.announce(set);
       else if (catchUp.withdraws) this.withdraw(this.writer);
     }
   }
@@ -314,6 +355,7 @@ export abstract class UpdateGroup {
 
   /** Marks the attribute sets that it still needs. */
   mark(inUse: Uint8Array): void {
+    this.#thirdParties.forget();
     this.markAnnounced(inUse);
     for (const { catchUp } of this.#members.values()) catchUp?.mark(inUse);
   }

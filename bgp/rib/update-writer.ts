@@ -1,5 +1,6 @@
 // Writes UPDATEs into slabs, back to back, so that what one turn has to say to a group of peers is a few long arrays that
-// all their connections share. A chunk is for all members of the group but at most one: the source of its routes.
+// all their connections share. A chunk is for all members of the group but at most two: the source of its routes, and whose
+// own address their next hop is.
 
 import assert from 'node:assert/strict';
 import type { AddressFamily } from '../settings.ts';
@@ -14,6 +15,8 @@ export interface Chunk {
   readonly bytes: Uint8Array;
   /** Source that does not get it; -1: everybody does. */
   readonly except: number;
+  /** Another one. */
+  readonly besides: number;
   /** Source that alone gets it; -1: it is for all. */
   readonly only: number;
   /** UPDATEs in it. */
@@ -42,15 +45,17 @@ export class UpdateWriter {
   #chunkFrom = 0;
   #except = -1;
   #only = -1;
+  #besides = -1;
   #chunks: Chunk[] = [];
   #updates = 0;
 
-  /** Whom the following messages are for: all but `except`, or `only` one; -1 for no such restriction. */
-  address(except: number, only = -1): void {
-    if (except === this.#except && only === this.#only) return;
+  /** Whom the following messages are for: all but `except` and `besides`, or `only` one; -1 for no such restriction. */
+  address(except: number, only = -1, besides = -1): void {
+    if (except === this.#except && only === this.#only && besides === this.#besides) return;
     this.#cut();
     this.#except = except;
     this.#only = only;
+    this.#besides = besides;
   }
 
   /** What was written since the last call. */
@@ -172,7 +177,13 @@ export class UpdateWriter {
   #cut(): void {
     if (this.#at === this.#chunkFrom) return;
     const bytes = this.#slab.subarray(this.#chunkFrom, this.#at);
-    this.#chunks.push({ bytes, except: this.#except, only: this.#only, updates: this.#updates });
+    this.#chunks.push({
+      bytes,
+      except: this.#except,
+      besides: this.#besides,
+      only: this.#only,
+      updates: this.#updates,
+    });
     this.#updates = 0;
     this.#chunkFrom = this.#at;
   }

@@ -220,6 +220,9 @@ function whyNotSent(attributes: number, peer: Peer, group: UpdateGroup, question
   if (rib.store.source[attributes] === peer.source) return 'the best path came from this peer';
   const reason = withheld(attributes, rib.store, rib.sources, treatment);
   if (reason !== undefined) return reason;
+  if (peer.source !== undefined && group.isNextHop(attributes, peer.source)) {
+    return "its next hop is this peer's own address (RFC 4271 §5.1.3)";
+  }
   const { accept, origin } = rib.filtering.verdict(treatment.filter, attributes, familyRib.prefixes, prefix);
   if (!accept) return origin === undefined ? 'rejected: no export rule matches' : `rejected by ${origin}`;
   const set = rib.filtering.apply(treatment.filter, attributes, familyRib.prefixes, prefix);

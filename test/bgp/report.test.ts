@@ -177,6 +177,24 @@ describe('why a route is where it is', () => {
     assert.equal(scene.speaker.peers()[1]?.routesOut, 1);
   });
 
+  it('says that a peer is not sent a route whose next hop is its own address (RFC 4271 §5.1.3)', () => {
+    const receive: Capability = { kind: 'add-path', families: [{ afi: 1, safi: 1, send: false, receive: true }] };
+    const keep = { nextHop: 'keep' } as const;
+    const scene = new Scene({}, keep, { ...keep, addPathSend: true, capabilities: [receive] });
+    for (const peer of [2, 3]) {
+      scene.announce(1, '192.0.2.0/24', { nextHop: address(peer + 1) });
+      const of = (to: string) => scene.why('192.0.2.0/24').advertised.find((one) => one.to === to);
+      const [refused, other] = [of(`tor-${peer}`), of(`tor-${5 - peer}`)];
+      assert.match(refused?.verdict ?? '', /its next hop is this peer's own address \(RFC 4271 §5\.1\.3\)/);
+      assert.equal(refused?.sent, false);
+      assert.match(other?.verdict ?? '', /^sent/);
+      assert.deepEqual(
+        scene.speaker.peers().map(({ routesOut }) => routesOut),
+        peer === 2 ? [1, 1, 2] : [1, 2, 1],
+      );
+    }
+  });
+
   it('counts paths where all are sent (RFC 7911), and says which are not', () => {
     const receive: Capability = { kind: 'add-path', families: [{ afi: 1, safi: 1, send: false, receive: true }] };
     const scene = new Scene({}, {}, { addPathSend: true, capabilities: [receive] });

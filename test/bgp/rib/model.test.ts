@@ -185,7 +185,9 @@ function runTwins(seed: number, steps: number): void {
         compare(lab, twins, `seed ${seed}, step ${step}`);
         break;
       default: {
-        const chosen = randomAttributes(random, twin.external, twin.asn);
+        // Some next hops are addresses of peers, present and to come.
+        const nextHop = ipv4(random(2) === 0 ? '10.0.0.1' : `10.0.0.${11 + random(10)}`);
+        const chosen = { ...randomAttributes(random, twin.external, twin.asn), nextHop };
         twin.peer.announce(text, chosen);
         twin.routes.set(text, chosen);
       }
@@ -221,6 +223,8 @@ function compare(lab: Lab, twins: readonly Twin[], where: string): void {
     const paths = twin.addPath ? allPaths(twins) : [...best];
     const expected = paths
       .filter(([, path]) => path.peer !== peer && (external || path.external || path.client || twin.client))
+      // RFC 4271 §5.1.3; towards other ASs this speaker is the next hop.
+      .filter(([, path]) => external || path.attributes.nextHop !== twin.address)
       .map(([text, path]) => `${text} ${pathText(path.attributes, 0)}`);
     const held = [...peer.table].map(([key, held]) => `${key.split(' ')[0]} ${pathText(held, external ? 1 : 0)}`);
     assert.deepEqual(held.sort(), expected.sort(), where);

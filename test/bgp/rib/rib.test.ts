@@ -36,7 +36,7 @@ describe('routes between peers', () => {
 
   it('iBGP to iBGP only by reflection, with ORIGINATOR_ID and CLUSTER_LIST', () => {
     const lab = new Lab();
-    const client = lab.peer({ client: true, routerId: 7 });
+    const client = lab.peer({ client: true, routerId: 7, address: '10.0.0.7' });
     const plain = lab.peer({ routerId: 8 });
     const other = lab.peer({ routerId: 9 });
     client.announce(P, { localPref: 100 });
@@ -50,6 +50,60 @@ describe('routes between peers', () => {
       originatorId: 77,
       clusterList: [CLUSTER_ID, 55],
     });
+  });
+
+  it('does not tell a peer of a route with the peer as next hop (RFC 4271 §5.1.3)', () => {
+    for (const addPath of [false, true]) {
+      const lab = new Lab();
+      const from = lab.peer({ client: true, address: '10.0.0.7' });
+      const [one, two] = ['10.0.0.8', '10.0.0.9'].map((text) => lab.peer({ address: text, treatment: { addPath } }));
+      const toldOf = () => [one, two].map((peer) => [...(peer?.table.values() ?? [])].map(({ nextHop }) => nextHop));
+      for (const [nextHop, ofOne, ofTwo] of [
+        ['10.0.0.8', [], [ipv4('10.0.0.8')]],
+        ['10.0.0.9', [ipv4('10.0.0.9')], []],
+        ['10.0.0.7', [ipv4('10.0.0.7')], [ipv4('10.0.0.7')]],
+        ['10.0.0.9', [ipv4('10.0.0.9')], []],
+      ] as const) {
+        from.announce(P, { localPref: 100, nextHop: ipv4(nextHop) });
+        lab.rib.flush();
+        assert.deepEqual(toldOf(), [ofOne, ofTwo]);
+        // One that comes now hears the same.
+        const late = lab.peer({ address: '10.0.0.10', treatment: { addPath } });
+        assert.equal(late.table.size, 1);
+      }
+      from.withdraw(P);
+      lab.rib.flush();
+      assert.deepEqual(toldOf(), [[], []]);
+    }
+  });
+
+  it('names ourselves instead, where that is the rule: to other ASs', () => {
+    const lab = new Lab();
+    const to = lab.peer({ asn: 64602, address: '10.0.0.8' });
+    lab.peer({ asn: 64601 }).announce(P, { nextHop: ipv4('10.0.0.8') });
+    lab.rib.flush();
+    assert.equal(to.table.get(P)?.nextHop, OWN_ID);
+  });
+
+  it('knows a peer by the IPv4-mapped form of its address too', () => {
+    const lab = new Lab();
+    const both = ['ipv4-unicast', 'ipv6-unicast'] as const;
+    const from = lab.peer({ client: true, families: both });
+    const to = lab.peer({ families: both, address: '10.0.0.8' });
+    const other = lab.peer({ families: both, address: '10.0.0.9' });
+    const mpReach = {
+      afi: 2,
+      safi: 1,
+      nextHops: [address('::ffff:10.0.0.8')],
+      nlri: [{ prefix: prefix('2001:db8::/48') }],
+    };
+    const { nextHop: _, ...rest } = attributes({ localPref: 100 });
+    from.send(update({ attributes: { ...rest, mpReach } }));
+    lab.rib.flush();
+    assert.deepEqual(
+      [to, other].map(({ table }) => table.size),
+      [0, 1],
+    );
   });
 
   it('refuses loops: own AS, own ORIGINATOR_ID, own cluster', () => {
