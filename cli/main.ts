@@ -13,7 +13,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
-process.exitCode = await runProgram(process.argv.slice(2), {
+runProgram(process.argv.slice(2), {
   environment: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
@@ -37,6 +37,8 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   author: authorName(),
   progress: process.stderr.isTTY === true,
   colours: process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
+}).then((exitCode) => {
+  process.exitCode = exitCode;
 });
 
 /** Runs a program in our place as well as Node can: our streams, our signals, its exit code. */

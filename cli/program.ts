@@ -8,7 +8,7 @@ import { defineDatastoreCommands } from './definitions/datastore.ts';
 import { defineIpamCommands } from './definitions/ipam.ts';
 import { defineNodeCommands } from './definitions/node.ts';
 import { definePolicyCommands } from './definitions/policy.ts';
-import { defineResourceCommands } from './definitions/resources.ts';
+import { defineChanging, defineComparing, defineReading, defineWriting } from './definitions/resources.ts';
 import { withConnection, withGlobals, withLogLevel } from './definitions/shared.ts';
 import { examplesOf } from './examples.ts';
 import { CommandError, type World } from './world.ts';
@@ -16,7 +16,7 @@ import { CommandError, type World } from './world.ts';
 /** Runs one command line; returns the exit code. */
 export async function runProgram(argv: readonly string[], world: World): Promise<number> {
   try {
-    await buildProgram(world).parseAsync(argv, { from: 'user' });
+    await buildProgram(world, argv[0]).parseAsync(argv, { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;
@@ -26,7 +26,10 @@ export async function runProgram(argv: readonly string[], world: World): Promise
   }
 }
 
-export function buildProgram(world: World): Command {
+/**
+ * With all commands, or, as defining them takes as long as running one, only with the part that has the named one.
+ */
+export function buildProgram(world: World, only?: string): Command {
   const program = new Command('twillctl')
     .description('Manages the resources of a Twill (or Calico) datastore. Works as calicoctl does, and then some.')
     .showHelpAfterError('Use flag --help to read about a specific subcommand.')
@@ -35,18 +38,43 @@ export function buildProgram(world: World): Command {
     .version(`v${version}`, '--version', 'show the version of this program')
     .enablePositionalOptions();
   withLogLevel(withConnection(program)).hook('preAction', inheritOptions);
-  defineResourceCommands(program, world);
-  defineIpamCommands(program, world);
-  defineNodeCommands(program, world);
-  defineBgpCommands(program, world);
-  defineDatastoreCommands(program, world);
-  definePolicyCommands(program, world);
+  const parts = definitions.filter(({ commands }) => only !== undefined && commands.includes(only));
+  for (const { define } of parts.length > 0 ? parts : definitions) define(program, world);
+  addExamples(program);
+  return program;
+}
+
+interface Definition {
+  /** What it defines. */
+  readonly commands: readonly string[];
+  readonly define: (program: Command, world: World) => void;
+}
+
+/** In the order of `--help`. */
+const definitions: readonly Definition[] = [
+  { commands: ['create', 'apply', 'replace', 'delete', 'validate'], define: defineWriting },
+  { commands: ['patch', 'edit', 'label'], define: defineChanging },
+  { commands: ['get', 'explain'], define: defineReading },
+  { commands: ['diff'], define: defineComparing },
+  { commands: ['ipam'], define: defineIpamCommands },
+  { commands: ['node'], define: defineNodeCommands },
+  { commands: ['bgp'], define: defineBgpCommands },
+  { commands: ['datastore'], define: defineDatastoreCommands },
+  { commands: ['policy'], define: definePolicyCommands },
+  { commands: ['version'], define: defineVersion },
+  { commands: ['cluster'], define: defineClusterCommands },
+  { commands: ['completion', '__complete'], define: defineCompletion },
+];
+
+function defineVersion(program: Command, world: World): void {
   withGlobals(program.command('version'))
     .description('Show the version of this program and of the cluster.')
     .option('--client', 'only this program')
     .option('--poll <duration>', 'look again every so often (1s, 10m, 2h), and show what has changed')
     .action(async (options) => (await import('./commands/version.ts')).runVersion(options, world));
-  defineClusterCommands(program, world);
+}
+
+function defineCompletion(program: Command, world: World): void {
   program
     .command('completion')
     .description('Print the script that completes command lines in a shell.')
@@ -56,10 +84,8 @@ export function buildProgram(world: World): Command {
     .command('__complete', { hidden: true })
     .argument('[words...]')
     .action(async (words: readonly string[]) =>
-      (await import('./commands/completion.ts')).runComplete(program, words, world),
+      (await import('./commands/completion.ts')).runComplete(buildProgram(world), words, world),
     );
-  addExamples(program);
-  return program;
 }
 
 /** calicoctl takes its global options before the command too: `calicoctl --allow-version-mismatch get nodes`. */

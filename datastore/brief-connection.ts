@@ -1,12 +1,12 @@
-// Unary gRPC calls over node:http2, for programs that ask a few things and end.
+// Unary gRPC calls over HTTP/2, for programs that ask a few things and end.
 //
 // gRPC over HTTP/2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): a POST to /package.Service/Method
 // with one message behind a five-byte prefix; the answer likewise, and its status in the trailers.
 
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { type Credentials, closedError } from './credentials.ts';
 import { type CallKind, toKvError } from './etcd-errors.ts';
+import { Http2Client } from './http2/client.ts';
 import { MessageWriter, readFields } from './protobuf.ts';
 import type { Endpoint, StoreSettings } from './settings.ts';
 
@@ -16,7 +16,7 @@ export class BriefConnection {
   readonly #endpoints: readonly Endpoint[];
   readonly #settings: StoreSettings;
   readonly #credentials: Credentials | undefined;
-  #session: Promise<ClientHttp2Session> | undefined;
+  #session: Promise<Session> | undefined;
   #token: string | undefined;
   #closed = false;
 
@@ -52,20 +52,25 @@ export class BriefConnection {
   close(): void {
     this.#closed = true;
     this.#session?.then(
-      (session) => session.close(),
+      ({ client }) => client.close(),
       () => {},
     );
   }
 
-  #connect(): Promise<ClientHttp2Session> {
-    this.#session ??= this.#connectToFirst().catch((error: unknown) => {
-      this.#session = undefined;
+  /** One connection for all; when it has failed, whoever comes next opens another. */
+  async #connect(): Promise<Session> {
+    this.#session ??= this.#connectToFirst();
+    const present = this.#session;
+    const session = await present.catch((error: unknown) => {
+      if (this.#session === present) this.#session = undefined;
       throw error;
     });
-    return this.#session;
+    if (session.client.usable) return session;
+    if (this.#session === present) this.#session = undefined;
+    return await this.#connect();
   }
 
-  async #connectToFirst(): Promise<ClientHttp2Session> {
+  async #connectToFirst(): Promise<Session> {
     let reason = '';
     for (const endpoint of this.#endpoints) {
       try {
@@ -77,7 +82,7 @@ export class BriefConnection {
     throw new Error(`No connection established. Last error: ${reason}`);
   }
 
-  async #authenticate(session: ClientHttp2Session): Promise<void> {
+  async #authenticate(session: Session): Promise<void> {
     const { etcdUsername, etcdPassword } = this.#settings;
     if (etcdUsername === undefined || this.#token !== undefined) return;
     const request = new MessageWriter().text(1, etcdUsername).text(2, etcdPassword ?? '');
@@ -92,85 +97,97 @@ export class BriefConnection {
     return this.#settings.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   }
 
-  #send(session: ClientHttp2Session, method: string, request: MessageWriter, timeoutMs: number): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': method,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-        ...(this.#token === undefined ? {} : { token: this.#token }),
+  async #send(session: Session, method: string, request: MessageWriter, timeoutMs: number): Promise<Buffer> {
+    const message = request.finish();
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(message.length, 1);
+    const headers = [
+      [':method', 'POST'],
+      [':scheme', session.secure ? 'https' : 'http'],
+      [':path', method],
+      [':authority', session.authority],
+      ['content-type', 'application/grpc'],
+      ['te', 'trailers'],
+      ...(this.#token === undefined ? [] : [['token', this.#token] as const]),
+    ] as const;
+    const exchange = session.client.request(headers, Buffer.concat([prefix, message]));
+    let late = false;
+    // Whoever asked may have been at work with what came before, and the answer may lie there unread: look once more.
+    const giveUp = (): void => {
+      const heard = exchange.bytesReceived();
+      setImmediate(() => {
+        if (exchange.bytesReceived() > heard) timer = setTimeout(giveUp, timeoutMs);
+        else {
+          late = true;
+          exchange.cancel();
+        }
       });
-      const chunks: Buffer[] = [];
-      // Whoever asked may have been at work with what came before, and the answer may lie there unread: look once more.
-      const giveUp = (): void => {
-        const heard = chunks.length;
-        setImmediate(() => {
-          if (chunks.length > heard) timer = setTimeout(giveUp, timeoutMs);
-          else {
-            stream.close();
-            reject(new Error(`4 DEADLINE_EXCEEDED: no answer within ${timeoutMs} ms`));
-          }
-        });
-      };
-      let timer = setTimeout(giveUp, timeoutMs);
-      let trailers: IncomingHttpHeaders = {};
-      stream.on('response', (headers) => {
-        // An answer without a body has its status here.
-        if (headers['grpc-status'] !== undefined) trailers = headers;
-      });
-      stream.on('trailers', (headers) => {
-        trailers = headers;
-      });
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.on('error', (error) => reject(new Error(`14 UNAVAILABLE: ${error.message}`)));
-      stream.on('close', () => {
-        clearTimeout(timer);
-        const status = trailers['grpc-status'];
-        if (status === '0') resolve(Buffer.concat(chunks).subarray(5));
-        else reject(new Error(statusText(status, trailers['grpc-message'])));
-      });
-      const message = request.finish();
-      const prefix = Buffer.alloc(5);
-      prefix.writeUInt32BE(message.length, 1);
-      stream.end(Buffer.concat([prefix, message]));
-    });
+    };
+    let timer = setTimeout(giveUp, timeoutMs);
+    const answer = await exchange.answer
+      .catch((error: unknown) => {
+        if (late) throw new Error(`4 DEADLINE_EXCEEDED: no answer within ${timeoutMs} ms`);
+        throw new Error(`14 UNAVAILABLE: ${error instanceof Error ? error.message : String(error)}`);
+      })
+      .finally(() => clearTimeout(timer));
+    const status = answer.headers.get('grpc-status');
+    if (status !== '0') throw new Error(statusText(status, answer.headers.get('grpc-message')));
+    return Buffer.concat(answer.body).subarray(5);
   }
 }
 
 /** In grpc-js's form, which etcd-errors.ts reads. */
-function statusText(status: string | string[] | undefined, message: string | string[] | undefined): string {
+function statusText(status: string | undefined, message: string | undefined): string {
   if (status === undefined) return '14 UNAVAILABLE: the connection was lost';
-  return `${String(status)} STATUS: ${decodeURIComponent(String(message ?? ''))}`;
+  return `${status} STATUS: ${decodeURIComponent(message ?? '')}`;
 }
 
-function openSession(
+/** What speaks HTTP/2 with one endpoint, and what the endpoint is called there. */
+interface Session {
+  readonly client: Http2Client;
+  readonly secure: boolean;
+  readonly authority: string;
+}
+
+async function openSession(
   endpoint: Endpoint,
   credentials: Credentials | undefined,
   timeoutMs: number,
-): Promise<ClientHttp2Session> {
-  const path = /^unix:(.+)$/.exec(endpoint.target)?.[1];
-  const options =
-    path !== undefined ? { createConnection: () => connectSocket(path) } : tlsOptions(endpoint, credentials);
-  const authority =
-    path === undefined ? `${endpoint.secure ? 'https' : 'http'}://${endpoint.target}` : 'http://localhost';
+): Promise<Session> {
+  const { secure, target } = endpoint;
+  const path = /^unix:(.+)$/.exec(target)?.[1];
+  if (path !== undefined) {
+    const socket = await connected(connectSocket(path), 'connect', timeoutMs);
+    return { client: new Http2Client(socket), secure: false, authority: 'localhost' };
+  }
+  const { hostname, port } = new URL(`http://${target}`);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const address = { host, port: Number(port || 80) };
+  if (!secure) {
+    const socket = await connected(connectSocket({ ...address, noDelay: true }), 'connect', timeoutMs);
+    return { client: new Http2Client(socket), secure, authority: target };
+  }
+  const { connect } = await import('node:tls');
+  const options = { ...address, ALPNProtocols: ['h2'], ...(isIP(host) === 0 && { servername: host }) };
+  const socket = await connected(connect({ ...options, ...tlsOptions(credentials) }), 'secureConnect', timeoutMs);
+  return { client: new Http2Client(socket), secure, authority: target };
+}
+
+function connected<S extends Socket>(socket: S, event: 'connect' | 'secureConnect', timeoutMs: number): Promise<S> {
   return new Promise((resolve, reject) => {
-    const session = connect(authority, options);
-    const timer = setTimeout(() => session.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
-    session.once('connect', () => {
+    const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
+    socket.once(event, () => {
       clearTimeout(timer);
-      session.on('error', () => {});
-      resolve(session);
+      socket.off('error', reject);
+      resolve(socket);
     });
-    session.once('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
+    socket.once('error', reject);
+    socket.once('close', () => clearTimeout(timer));
   });
 }
 
-function tlsOptions(endpoint: Endpoint, credentials: Credentials | undefined): Record<string, Buffer> {
-  if (!endpoint.secure || !credentials) return {};
+function tlsOptions(credentials: Credentials | undefined): Record<string, Buffer> {
+  if (!credentials) return {};
   const { rootCertificate, certChain, privateKey } = credentials;
   return { ca: rootCertificate, ...(certChain && privateKey ? { cert: certChain, key: privateKey } : {}) };
 }

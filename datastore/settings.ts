@@ -47,7 +47,8 @@ export interface Endpoint {
 /** The endpoints that the settings name, by themselves or by way of DNS. */
 export const findEndpoints = async (
   settings: StoreSettings,
-  resolve: ResolveService = resolveSrv,
+  // Not the function itself: twillctl loads Node's modules when they are used, and few ask DNS.
+  resolve: ResolveService = (name) => resolveSrv(name),
 ): Promise<Endpoint[]> =>
   settings.etcdDiscoverySrv === undefined
     ? parseEndpoints(settings.etcdEndpoints)

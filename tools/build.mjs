@@ -2,6 +2,7 @@
 // Builds dist/bin: one bundle per executable, plus the C client of the CNI plugin where there is a compiler.
 //
 //   entry point  ──esbuild──►  dist/lib/<name>.js and chunks, started by dist/bin/<name>
+//   cli/main.ts  ──esbuild──►  the same as scripts (.cjs) with V8's compiled form beside them: twillctl has to start quickly
 //   cni/client.c ──cc───────►  dist/bin/twill-cni, or else the bundle of cni/fallback.ts
 //
 // What a source loads by `await import()` is in chunks of its own, so that it costs nothing until then.
@@ -16,6 +17,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { warmUp } from './code-cache.mjs';
+import { asScripts, buildIdOf, launcherOf } from './scripts.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -27,6 +30,10 @@ const executables = {
   'twill-lab': 'deploy/lab/main.ts',
   'twill-cni-node': 'cni/fallback.ts',
 };
+
+/** What people wait for: no ES modules, which Node 20 cannot keep compiled. */
+const quick = new Set(['twillctl']);
+const buildIds = new Map();
 
 // Native code, and packages that read files beside themselves: they stay in node_modules.
 const external = ['koffi', 'etcd3', '@grpc/grpc-js', '@grpc/proto-loader', 'pino', 'pino-pretty', 'esbuild'];
@@ -43,8 +50,11 @@ try {
   mkdirSync(stageDir, { recursive: true });
   // The stamp's time is the start of the build: a source saved while we build counts as newer.
   writeFileSync(join(stageDir, 'stamp'), '');
+  // Our launchers are scripts, whatever the folder above says.
+  install(join(binDir, 'package.json'), '{ "type": "commonjs" }\n');
   const failures = await buildBundles();
   buildCniClient();
+  if (failures.length === 0) await warmUp(root, buildIds.get('twillctl'));
   if (failures.length === 0) renameSync(join(stageDir, 'stamp'), join(root, 'dist/.built'));
   else process.exitCode = 1;
   removeOldChunks();
@@ -81,7 +91,11 @@ async function buildBundles() {
 async function buildExecutable(name, source, companions) {
   if (!existsSync(join(root, source))) throw new Error(`${source} does not exist`);
   await bundle(join(root, source), name, companions);
-  install(join(binDir, name), `#!/usr/bin/env node\nimport '../lib/${name}.js';\n`, 0o755);
+  install(
+    join(binDir, name),
+    `#!/usr/bin/env node\n${quick.has(name) ? launcherOf(name, buildIds.get(name)) : `import('../lib/${name}.js');\n`}`,
+    0o755,
+  );
 }
 
 /** dist/lib/<name>.js, and its chunks beside it. */
@@ -106,8 +120,10 @@ async function bundle(source, name, companions) {
     },
     plugins: [companionFiles(companions)],
   });
+  const files = quick.has(name) ? await asScripts(outputFiles) : outputFiles;
+  if (quick.has(name)) buildIds.set(name, buildIdOf(files));
   // Chunks first: the entry point names them.
-  for (const file of outputFiles.reverse()) install(file.path, file.contents);
+  for (const file of files.reverse()) install(file.path, file.contents);
 }
 
 /** Rewrites `new URL('./x', import.meta.url)` to a file of dist/lib and notes it in `companions` (source → name). */

@@ -5,17 +5,10 @@ import type { GetOptions } from '../commands/get.ts';
 import { CommandError, type World } from '../world.ts';
 import { withConnection, withFiles, withGlobals, withNamespace } from './shared.ts';
 
-export function defineResourceCommands(program: Command, world: World): void {
-  defineWriting(program, world);
-  defineChanging(program, world);
-  defineReading(program, world);
-  defineComparing(program, world);
-}
-
 const needsFile = (verb: string): CommandError =>
   new CommandError(`${verb} needs a file: -f FILE, or -f - for standard input`);
 
-function defineWriting(program: Command, world: World): void {
+export function defineWriting(program: Command, world: World): void {
   const verbs = {
     create: 'Create resources by filename or standard input.',
     apply: 'Create resources, or replace those that exist.',
@@ -54,7 +47,7 @@ function defineWriting(program: Command, world: World): void {
     });
 }
 
-function defineComparing(program: Command, world: World): void {
+export function defineComparing(program: Command, world: World): void {
   withGlobals(withFiles(program.command('diff')))
     .description('Show what applying files would change. Exit code 0: nothing, 1: something, 2: trouble.')
     .action(async (options) => {
@@ -63,7 +56,7 @@ function defineComparing(program: Command, world: World): void {
     });
 }
 
-function defineChanging(program: Command, world: World): void {
+export function defineChanging(program: Command, world: World): void {
   withGlobals(withNamespace(program.command('patch')))
     .description('Change some fields of a resource.')
     .argument('<kind>')
@@ -92,7 +85,7 @@ function defineChanging(program: Command, world: World): void {
     );
 }
 
-function defineReading(program: Command, world: World): void {
+export function defineReading(program: Command, world: World): void {
   withGlobals(withFiles(program.command('get')))
     .description('Show resources by kind and name, or those that a file names.')
     .argument('[kind]', 'as ippool, ippools or pool; several with commas')
