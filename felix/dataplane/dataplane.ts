@@ -9,13 +9,12 @@
 // one exception: where no table of ours exists at all, the empty one is put up at once, which drops all traffic of workloads,
 // because without it there would be no policy until the datastore has answered.
 
-import { parseWorkloadEndpointName } from '../../datastore/model/index.ts';
 import type { MonitorEvent } from '../../linux/monitor.ts';
 import type { Conntrack } from '../../linux/netlink/conntrack.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
 import type { Address } from '../../net/address.ts';
 import type { Logger } from '../../runtime/log.ts';
-import type { CalcUpdate, CalcWorkload, PolicyId, WorkloadId } from '../calc/output.ts';
+import type { CalcUpdate, WorkloadId } from '../calc/output.ts';
 import { type KernelState, tableName } from '../nft/objects.ts';
 import type { TraceTarget } from '../nft/trace-table.ts';
 import { Auditor } from './auditor.ts';
@@ -25,12 +24,16 @@ import type { EndpointChange, InterfaceChange } from './endpoints.ts';
 import { FlowCutter } from './flow-cutter.ts';
 import { type Hits, readHits } from './hits.ts';
 import type { Surroundings } from './host-flows.ts';
-import { hostSwitches, workloadSwitches } from './interfaces.ts';
 import { KernelRoutes, type RouteFailure } from './kernel-routes.ts';
 import type { RenderedRule, RuleOwner } from './policies.ts';
 import { Revocation } from './revocation.ts';
+import { Rhythm } from './rhythm.ts';
+import type { DataplaneStatus } from './status.ts';
 import { surroundingsOf } from './surroundings.ts';
 import { DesiredTable } from './table.ts';
+import { traceTargetOf } from './trace-target.ts';
+import { Unenforced } from './unenforced.ts';
+import { WorkloadLinks } from './workload-links.ts';
 
 export interface DataplaneOptions {
   readonly channel: TableChannel;
@@ -44,50 +47,19 @@ export interface DataplaneOptions {
   readonly log: Logger;
 }
 
-export interface DataplaneStatus {
-  /** The first complete picture is in the kernel, and the last attempt to change it succeeded. */
-  readonly ready: boolean;
-  /** Why not; empty when ready. */
-  readonly reason: string;
-  readonly inSync: boolean;
-  /** How the table is written: "netlink", "libnftables" or "nft-program". */
-  readonly backend: string;
-  /** The kernel lets nobody else edit the table. */
-  readonly tableOwned: boolean;
-  readonly endpoints: number;
-  readonly endpointsProgrammed: number;
-  readonly hostEndpoints: number;
-  readonly policies: number;
-  readonly ipSets: number;
-  readonly routes: number;
-  readonly applies: number;
-  readonly lastApplyMs: number;
-  readonly failures: number;
-  readonly repairs: number;
-  readonly flowsCut: number;
-  /** Policies and profiles whose rules the kernel refuses: closed until they change. */
-  readonly quarantined: readonly string[];
-  /** Rules with matches that nothing here enforces, by policy: they open nothing. */
-  readonly notEnforced: Readonly<Record<string, readonly string[]>>;
-  readonly lastError: string;
-}
-
-const firstRetryMs = 50;
-const longestRetryMs = 5000;
+const claimEveryMs = 50;
 const longestClaimMs = 5000;
 /** From here on being told of each element costs more than asking whether others wrote too (some 20 µs). */
 const manyElements = 100;
-/** Rest after an apply: as long as it took, up to this. Under a flood of updates half the time stays for receiving them. */
-const longestPauseMs = 200;
-
 export class Dataplane {
   private readonly options: DataplaneOptions;
   private readonly log: Logger;
   private readonly table = new DesiredTable();
   private readonly routes: KernelRoutes;
   private readonly awaiting = new Awaiting();
-  private readonly switched = new Set<string>();
-  private readonly notEnforced = new Map<PolicyId, readonly string[]>();
+  private readonly links: WorkloadLinks;
+  private readonly unenforced: Unenforced;
+  private readonly rhythm: Rhythm;
   private readonly revocation: Revocation | undefined;
   private readonly cutter: FlowCutter | undefined;
   private readonly auditor = new Auditor();
@@ -102,11 +74,6 @@ export class Dataplane {
   private tableUnknown = true;
   private routesUnknown = true;
   private interfacesUnknown = true;
-  private applying: Promise<void> | undefined;
-  private wanted = false;
-  private timer: NodeJS.Timeout | undefined;
-  private retryMs = 0;
-  private closed = false;
 
   private applies = 0;
   private failures = 0;
@@ -117,8 +84,12 @@ export class Dataplane {
   constructor(options: DataplaneOptions) {
     this.options = options;
     this.log = options.log;
-    this.routes = new KernelRoutes(options.netlink, (name) => this.table.isWorkloadInterface(name));
-    const { conntrack, channel, netlink, log } = options;
+    const { conntrack, channel, netlink, writeSwitches, log } = options;
+    const isWorkloadInterface = (name: string): boolean => this.table.isWorkloadInterface(name);
+    this.routes = new KernelRoutes(netlink, isWorkloadInterface);
+    this.links = new WorkloadLinks({ netlink, writeSwitches, isWorkloadInterface });
+    this.unenforced = new Unenforced(log);
+    this.rhythm = new Rhythm({ run: () => this.apply(), mayRun: () => this.inSync });
     if (!conntrack) return;
     this.revocation = new Revocation();
     const surroundings = (): Surroundings => surroundingsOf(netlink);
@@ -140,13 +111,12 @@ export class Dataplane {
   onUpdate(update: CalcUpdate): void {
     this.table.receive(update);
     this.revocation?.receive(update);
-    if (update.kind === 'policy') this.noteUnenforced(update.policy.id, update.policy.notEnforced);
-    else if (update.kind === 'policy-removed') this.noteUnenforced(update.id, undefined);
+    this.unenforced.receive(update);
     if (update.kind === 'in-sync' && !this.inSync) {
       this.inSync = true;
       this.log.info('in sync with the datastore');
     }
-    this.schedule(0);
+    this.schedule();
   }
 
   /** What the kernel reports; edits of others to what is ours are undone. */
@@ -169,7 +139,7 @@ export class Dataplane {
           this.noteInterfaces();
           break;
         default:
-          if (this.routes.onEvent(event)) this.schedule(0);
+          if (this.routes.onEvent(event)) this.schedule();
       }
     }
   }
@@ -179,7 +149,7 @@ export class Dataplane {
     this.auditor.request();
     this.routesUnknown = true;
     this.interfacesUnknown = true;
-    this.schedule(0);
+    this.schedule();
   }
 
   /** Compares everything with the kernel on the next apply. */
@@ -187,7 +157,7 @@ export class Dataplane {
     this.tableUnknown = true;
     this.routesUnknown = true;
     this.interfacesUnknown = true;
-    this.schedule(0);
+    this.schedule();
   }
 
   /** Resolves when the endpoint, as written at this revision of the datastore or later, is in the kernel. */
@@ -216,7 +186,7 @@ export class Dataplane {
       repairs: this.repairs,
       flowsCut: this.cutter?.flowsCut ?? 0,
       quarantined: this.table.quarantined(),
-      notEnforced: Object.fromEntries(this.notEnforced),
+      notEnforced: this.unenforced.all(),
       lastError: this.lastError,
     };
   }
@@ -238,15 +208,13 @@ export class Dataplane {
       if (claim.kind === 'open') this.log.info({ reason: claim.reason }, 'others may edit the table; it is repaired');
       if (claim.kind !== 'taken') return;
       if (performance.now() > deadline) throw new Error(claim.message);
-      await new Promise((resolve) => setTimeout(resolve, firstRetryMs));
+      await new Promise((resolve) => setTimeout(resolve, claimEveryMs));
     }
   }
 
   /** Resolves when nothing that was received is waiting to be applied, or the last attempt failed. */
-  async settled(): Promise<void> {
-    while ((this.wanted || this.applying) && this.retryMs === 0 && this.inSync && !this.closed) {
-      await (this.applying ?? new Promise((resolve) => setImmediate(resolve)));
-    }
+  settled(): Promise<void> {
+    return this.rhythm.settled();
   }
 
   /** Rule counters of this node. */
@@ -261,68 +229,30 @@ export class Dataplane {
 
   /** What to follow of the endpoint with this id, of the pod `<namespace>/<pod>`, or of `hostendpoint:<name>`. */
   traceTarget(name: string): TraceTarget | undefined {
-    const [, hostEndpoint] = /^hostendpoint:(.+)$/.exec(name) ?? [];
-    if (hostEndpoint !== undefined) {
-      const interfaceName = this.table.interfaceOfHostEndpoint(hostEndpoint);
-      return interfaceName === undefined ? undefined : { interfaceName, addresses: [] };
-    }
-    const workload = this.table.workload(name) ?? this.workloadOfPod(name);
-    return (
-      workload && {
-        interfaceName: workload.interfaceName,
-        addresses: workload.addresses.map(({ address }) => address),
-      }
-    );
-  }
-
-  private workloadOfPod(name: string): CalcWorkload | undefined {
-    for (const workload of this.table.workloads()) {
-      const [namespace, last = ''] = workload.id.split('/');
-      if (`${namespace}/${parseWorkloadEndpointName(last)?.workload}` === name) return workload;
-    }
-    return undefined;
+    return traceTargetOf(this.table, name);
   }
 
   /** Stops; the kernel keeps what it has. */
   async close(): Promise<void> {
-    this.closed = true;
+    const closed = this.rhythm.close();
     this.interruptAudit?.();
-    clearTimeout(this.timer);
     this.awaiting.close();
-    await this.applying;
+    await closed;
     await this.cutter?.close();
   }
 
-  private schedule(delayMs: number): void {
-    this.wanted = true;
+  private schedule(): void {
+    this.rhythm.request();
     this.interruptAudit?.();
-    if (!this.inSync || this.closed || this.applying) return;
-    // A retry's delay gives way to news.
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    if (delayMs > 0) this.timer = setTimeout(() => this.begin(), delayMs);
-    // A timer would cost a millisecond.
-    else setImmediate(() => this.begin());
   }
 
-  private begin(): void {
-    if (!this.wanted || this.applying || this.closed) return;
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.wanted = false;
-    this.applying = this.apply().finally(() => {
-      this.applying = undefined;
-      if (this.wanted) this.schedule(this.retryMs || Math.min(this.lastApplyMs, longestPauseMs));
-    });
-  }
-
-  private async apply(): Promise<void> {
+  private async apply(): Promise<number> {
     const started = performance.now();
     try {
       const failures = await this.applyOnce();
       this.applies++;
       this.everApplied = true;
-      this.retryMs = 0;
+      this.rhythm.succeeded();
       this.lastError = '';
       if (failures.length > 0) this.noteRouteFailures(failures);
     } catch (error) {
@@ -330,12 +260,15 @@ export class Dataplane {
     }
     this.lastApplyMs = performance.now() - started;
     await this.audit();
+    return this.lastApplyMs;
   }
 
   private async applyOnce(): Promise<RouteFailure[]> {
     if (this.tableUnknown) await this.readTable();
     if (this.routesUnknown) {
-      this.routes.resync();
+      const links = this.options.netlink.links();
+      this.routes.resync(links);
+      this.links.resync(links);
       // Only now: a read that failed is tried again.
       this.routesUnknown = false;
     }
@@ -346,6 +279,7 @@ export class Dataplane {
     this.renderRoutes(interfaces);
     this.noteTakenInterfaces(interfaces);
     for (const { before, after } of endpoints) if (before && !after) this.awaiting.forget(before.id);
+    this.links.putIntoGroup();
     const failures = this.routes.removeStale();
     await this.commitTable();
     this.revocation?.committed();
@@ -395,10 +329,10 @@ export class Dataplane {
   /** Compares, when nothing else is to be done; what differs is put right by the next apply. */
   private async audit(): Promise<void> {
     const { ruleset } = this.table;
-    if (!this.auditor.isWanted || this.tableUnknown || ruleset.isPending || this.closed) return;
+    if (!this.auditor.isWanted || this.tableUnknown || ruleset.isPending || this.rhythm.isClosed) return;
     let interrupted = false;
     const isMoreUrgent = (): boolean =>
-      interrupted || this.closed || this.tableUnknown || (this.wanted && !this.auditor.isOverdue);
+      interrupted || this.rhythm.isClosed || this.tableUnknown || (this.rhythm.isWanted && !this.auditor.isOverdue);
     // An edit does not even wait for the dump that is going on: the reading ends by itself, and is thrown away.
     const interruption = new Promise<undefined>((resolve) => {
       this.interruptAudit = () => {
@@ -411,7 +345,7 @@ export class Dataplane {
       if (!state) return;
       await this.rebase(state.table);
       this.noteDrift();
-      if (ruleset.isPending) this.schedule(0);
+      if (ruleset.isPending) this.schedule();
     } catch (error) {
       this.log.warn(
         { reason: error instanceof Error ? error.message : String(error) },
@@ -439,16 +373,6 @@ export class Dataplane {
     ruleset.committed();
   }
 
-  private noteUnenforced(policy: PolicyId, rules: readonly string[] | undefined): void {
-    if (!rules) {
-      this.notEnforced.delete(policy);
-      return;
-    }
-    if (this.notEnforced.get(policy)?.join() === rules.join()) return;
-    this.notEnforced.set(policy, rules);
-    this.log.warn({ policy, rules }, 'matches on services and HTTP are not enforced here: these rules open nothing');
-  }
-
   /** An endpoint that another one takes the interface from is no longer in the kernel. */
   private noteTakenInterfaces(changes: readonly InterfaceChange[]): void {
     for (const { before, after } of changes) {
@@ -469,28 +393,46 @@ export class Dataplane {
   }
 
   private writeSwitches(): void {
-    if (!this.everApplied) this.options.writeSwitches(hostSwitches);
+    this.links.writeHostSwitches();
     for (const id of this.awaiting.incomplete()) {
       const name = this.table.workload(id)?.interfaceName;
-      if (name === undefined || this.switched.has(name) || !this.routes.hasInterface(name)) continue;
-      this.options.writeSwitches(workloadSwitches(name));
-      this.switched.add(name);
+      if (name !== undefined && this.routes.hasInterface(name)) this.links.writeSwitchesOf(name);
     }
   }
 
   private noteInterfaces(): void {
     this.interfacesUnknown = true;
-    if (this.table.needsInterfaces) this.schedule(0);
+    if (this.table.needsInterfaces) this.schedule();
   }
 
   private noteLink(event: Extract<MonitorEvent, { kind: 'link' | 'link-removed' }>): void {
-    const { name } = event.link;
-    if (event.kind === 'link-removed') this.switched.delete(name);
+    const { name, index } = event.link;
+    const former = this.routes.nameOf(index);
     const touched = this.routes.onEvent(event);
-    const workload = this.table.workloadOn(name);
-    if (!workload || !(touched || event.kind === 'link-removed')) return;
+    const isGone = event.kind === 'link-removed';
+    if (isGone) this.links.onLinkGone(name);
+    else {
+      if (former !== undefined && former !== name) this.noteRenamed(former, name);
+      if (this.links.onLink(event.link)) this.schedule();
+    }
+    if (touched || isGone) this.reopen(name);
+  }
+
+  /** Its group keeps it what it was for the rules: a link of a workload, and under this name an unknown one. */
+  private noteRenamed(from: string, to: string): void {
+    this.links.onLinkGone(from);
+    const workload = this.table.workloadOn(from);
+    if (!workload) return;
+    this.log.warn({ endpoint: workload.id, from, to }, 'an interface was renamed: its workload is cut off');
+    this.reopen(from);
+  }
+
+  /** What was made for the endpoint of this interface may not be so any more. */
+  private reopen(interfaceName: string): void {
+    const workload = this.table.workloadOn(interfaceName);
+    if (!workload) return;
     this.awaiting.reopen(workload.id);
-    this.schedule(0);
+    this.schedule();
   }
 
   /** Why the endpoint is not programmed; undefined when it is. */
@@ -512,7 +454,7 @@ export class Dataplane {
   private noteForeignEdit(by: string): void {
     this.log.warn({ by }, 'somebody edited our table');
     this.tableUnknown = true;
-    this.schedule(0);
+    this.schedule();
   }
 
   private noteRouteFailures(failures: readonly RouteFailure[]): void {
@@ -521,7 +463,7 @@ export class Dataplane {
     }
     this.failures += failures.length;
     this.lastError = `${failures.length} routes could not be programmed`;
-    this.retry();
+    this.rhythm.retryLater();
   }
 
   private noteFailure(error: unknown): void {
@@ -533,18 +475,12 @@ export class Dataplane {
         'the kernel refuses its rules: closed until it changes',
       );
       // The others do not wait for it.
-      this.retryMs = 0;
-      this.wanted = true;
+      this.rhythm.retryAtOnce();
       return;
     }
     this.lastError = error instanceof Error ? error.message : String(error);
-    this.log.error({ error: this.lastError, retryMs: this.retryMs }, 'apply failed');
-    this.retry();
-  }
-
-  private retry(): void {
-    this.retryMs = Math.min(Math.max(this.retryMs * 2, firstRetryMs), longestRetryMs);
-    this.wanted = true;
+    this.log.error({ error: this.lastError, retryMs: this.rhythm.retryDelayMs }, 'apply failed');
+    this.rhythm.retryLater();
   }
 }
 

@@ -6,6 +6,7 @@
 
 import { hasCode, type LinuxError } from '../../linux/errors.ts';
 import type { MonitorEvent } from '../../linux/monitor.ts';
+import type { Link } from '../../linux/netlink/link.ts';
 import { addRoute, deleteRoute, type Route } from '../../linux/netlink/route.ts';
 import type { Rtnetlink } from '../../linux/netlink/rtnetlink.ts';
 import { familyOfPrefix, formatPrefix, type Prefix, parsePrefix } from '../../net/prefix.ts';
@@ -26,21 +27,19 @@ interface Wanted {
 }
 
 export class KernelRoutes {
-  private readonly netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes'>;
+  private readonly netlink: Pick<Rtnetlink, 'execute' | 'routes'>;
   private readonly isWorkloadInterface: (name: string) => boolean;
   private readonly wanted = new Map<string, Wanted>();
   private readonly wantedByInterface = new Map<string, Set<string>>();
   /** Of our protocol: prefix to interface index. */
   private readonly kernel = new Map<string, number>();
   private readonly links = new Map<string, { index: number; up: boolean }>();
+  private readonly names = new Map<number, string>();
   private readonly dirty = new Set<string>();
   /** Ours that somebody has overwritten: to be taken back. */
   private readonly overwritten = new Set<string>();
 
-  constructor(
-    netlink: Pick<Rtnetlink, 'execute' | 'links' | 'routes'>,
-    isWorkloadInterface: (name: string) => boolean,
-  ) {
+  constructor(netlink: Pick<Rtnetlink, 'execute' | 'routes'>, isWorkloadInterface: (name: string) => boolean) {
     this.netlink = netlink;
     this.isWorkloadInterface = isWorkloadInterface;
   }
@@ -76,6 +75,11 @@ export class KernelRoutes {
     return this.links.get(name)?.up === true;
   }
 
+  /** What we know this link by. */
+  nameOf(index: number): string | undefined {
+    return this.names.get(index);
+  }
+
   get size(): number {
     return this.kernel.size;
   }
@@ -84,10 +88,14 @@ export class KernelRoutes {
     return this.dirty.size > 0;
   }
 
-  /** Reads links and our routes from the kernel; what differs from what is wanted becomes dirty. */
-  resync(): void {
+  /** Reads our routes from the kernel, whose links are these; what differs from what is wanted becomes dirty. */
+  resync(links: readonly Link[]): void {
     this.links.clear();
-    for (const link of this.netlink.links()) this.links.set(link.name, { index: link.index, up: link.up });
+    this.names.clear();
+    for (const { name, index, up } of links) {
+      this.links.set(name, { index, up });
+      this.names.set(index, name);
+    }
     this.kernel.clear();
     for (const family of [4, 6] as const) {
       for (const route of this.netlink.routes({ family, table: mainTable, protocol: endpointRouteProtocol })) {
@@ -176,7 +184,7 @@ export class KernelRoutes {
       .routes({ family, table: mainTable })
       .find((route) => formatPrefix(route.prefix) === key);
     const index = occupant?.nextHops[0]?.interfaceIndex;
-    const name = [...this.links].find(([, link]) => link.index === index)?.[0];
+    const name = index === undefined ? undefined : this.names.get(index);
     if (name === undefined || !this.isWorkloadInterface(name)) return false;
     const failures = this.netlink.execute([this.creation(key, 'replace')]);
     if (failures.length > 0) return false;
@@ -216,15 +224,26 @@ export class KernelRoutes {
 
   private onLink(name: string, index: number, up: boolean): boolean {
     const old = this.links.get(name);
-    // Renamed: the kernel tells the new name only.
-    for (const [other, link] of this.links) if (link.index === index && other !== name) this.links.delete(other);
+    const former = this.names.get(index);
     this.links.set(name, { index, up });
-    if (old?.index === index && old.up === up) return false;
-    return this.touchInterface(name, old?.index);
+    this.names.set(index, name);
+    const renamed = former !== undefined && former !== name && this.abandon(former, index);
+    if (old?.index === index && old.up === up) return renamed;
+    return this.touchInterface(name, old?.index) || renamed;
+  }
+
+  /** The link has another name now; the kernel tells the new one only. Its routes stay, unless somebody deletes them. */
+  private abandon(name: string, index: number): boolean {
+    if (this.links.get(name)?.index !== index) return false;
+    this.links.delete(name);
+    const keys = this.wantedByInterface.get(name) ?? [];
+    for (const key of keys) this.dirty.add(key);
+    return true;
   }
 
   private onLinkRemoved(name: string, index: number): boolean {
     if (this.links.get(name)?.index === index) this.links.delete(name);
+    if (this.names.get(index) === name) this.names.delete(index);
     return this.touchInterface(name, index);
   }
 

@@ -1,6 +1,6 @@
 // The dataplane's status as Prometheus text.
 
-import type { DataplaneStatus } from './dataplane.ts';
+import type { DataplaneStatus } from './status.ts';
 
 const metrics: readonly (readonly [name: string, type: string, help: string, value: (s: DataplaneStatus) => number])[] =
   [

@@ -80,7 +80,7 @@ const NFPROTO_IPV4 = 2;
 const NFPROTO_IPV6 = 10;
 
 interface Field {
-  readonly type: KeyType | 'mark' | 'state' | 'nfproto' | 'bytes';
+  readonly type: KeyType | 'mark' | 'group' | 'state' | 'nfproto' | 'bytes';
   readonly length: number;
   readonly load: (register: number) => Expression;
   readonly needs?: { readonly nfproto?: number; readonly l4proto?: number };
@@ -113,6 +113,8 @@ const fields: Readonly<Record<string, Field>> = {
   'meta mark': meta(META_MARK, 'mark', 4),
   iifname: meta(6, 'ifname', 16),
   oifname: meta(7, 'ifname', 16),
+  iifgroup: meta(21, 'group', 4),
+  oifgroup: meta(22, 'group', 4),
   'meta nfproto': meta(15, 'nfproto', 1),
   'meta l4proto': meta(16, 'inet_proto', 1),
   'ct state': { type: 'state', length: 4, load: (register) => ({ kind: 'ct', key: 0, register }) },
@@ -293,6 +295,8 @@ class Compiler {
       const name = unquote(value);
       const data = name.endsWith('*') ? Buffer.from(name.slice(0, -1)) : encodeName(name);
       this.out.push({ kind: 'cmp', register, op, data });
+    } else if (type === 'group') {
+      this.out.push({ kind: 'cmp', register, op, data: hostU32(Number(value)) });
     } else if (type === 'mark') throw new NotCompiled();
     else if (value.startsWith('{')) {
       const keys = value
@@ -393,7 +397,7 @@ class Compiler {
 
 const unquote = (text: string): string => text.replaceAll('"', '');
 
-/** Marks and states are numbers of the machine. */
+/** Marks, groups and states are numbers of the machine. */
 function hostU32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value >>> 0).buffer);
 }

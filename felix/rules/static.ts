@@ -39,6 +39,12 @@ export const sets = {
   revokedAnswers6: { name: 'revoked-answers6', key: flowKey('ipv6_addr'), interval: false, timeoutSec: 300 },
 } as const satisfies Record<string, SetDeclaration>;
 
+/**
+ * The group (`ip link set … group`) that felix puts the links of workloads into. A link keeps it when it is renamed: without
+ * it, one whose name lost the workloads' prefix would be a link of the host, past all policy. "tw" as a number.
+ */
+export const workloadLinkGroup = 0x7477;
+
 export const dropCounters = {
   source: 'drop/foreign-source-or-interface',
   invalid: 'drop/conntrack-invalid',
@@ -112,11 +118,18 @@ export function staticChains(config: RulesConfig): Chain[] {
   ];
 }
 
-const fromWorkloads = (config: RulesConfig, verdict: string): Rule[] =>
-  config.interfacePrefixes.map((prefix) => ({ text: `iifname "${prefix}*" ${verdict}`, comment: 'from a workload' }));
+const fromWorkloads = (config: RulesConfig, verdict: string): Rule[] => [
+  ...config.interfacePrefixes.map((prefix) => ({
+    text: `iifname "${prefix}*" ${verdict}`,
+    comment: 'from a workload',
+  })),
+  { text: `iifgroup ${workloadLinkGroup} ${verdict}`, comment: 'from a workload whose interface was renamed' },
+];
 
-const toWorkloads = (config: RulesConfig, verdict: string): Rule[] =>
-  config.interfacePrefixes.map((prefix) => ({ text: `oifname "${prefix}*" ${verdict}`, comment: 'to a workload' }));
+const toWorkloads = (config: RulesConfig, verdict: string): Rule[] => [
+  ...config.interfacePrefixes.map((prefix) => ({ text: `oifname "${prefix}*" ${verdict}`, comment: 'to a workload' })),
+  { text: `oifgroup ${workloadLinkGroup} ${verdict}`, comment: 'to a workload whose interface was renamed' },
+];
 
 function sourceCheckRules(): Rule[] {
   const { sources4, sources6, sourcePrefixes4, sourcePrefixes6, workloads } = sets;

@@ -19,6 +19,7 @@ const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
+const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_LINK_NETNSID = 37;
 const IFLA_INFO_KIND = 1;
@@ -51,6 +52,8 @@ export interface Link {
   readonly peerIndex?: number;
   readonly peerNetnsId?: number;
   readonly alias?: string;
+  /** A number that anybody may give, and that stays when the link is renamed; 0 by default. */
+  readonly group: number;
 }
 
 /** One end of a new veth pair. */
@@ -125,6 +128,7 @@ export interface LinkChange {
   /** Descriptor of the namespace to move to. */
   readonly netnsFd?: number;
   readonly alias?: string;
+  readonly group?: number;
   /** IPv4 settings of the device, by their number in the kernel's table: see `ipv4Setting`. */
   readonly ipv4Settings?: ReadonlyMap<number, number>;
 }
@@ -148,6 +152,7 @@ export function changeLink(link: number | string, change: LinkChange): NetlinkRe
       if (change.master !== undefined) writer.attributeU32(IFLA_MASTER, change.master);
       if (change.netnsFd !== undefined) writer.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
       if (change.alias !== undefined) writer.attribute(IFLA_IFALIAS, Buffer.from(change.alias));
+      if (change.group !== undefined) writer.attributeU32(IFLA_GROUP, change.group);
       if (change.ipv4Settings) writeIpv4Settings(writer, change.ipv4Settings);
     },
     describe: () => `change link ${link}`,
@@ -218,6 +223,7 @@ export function readLink(payload: Uint8Array): Link | undefined {
     loopback: (flags & IFF_LOOPBACK) !== 0,
     mtu: 0,
     mac: '',
+    group: 0,
   };
   const cursor = new AttributeCursor(payload, 16);
   while (cursor.next()) {
@@ -246,6 +252,9 @@ export function readLink(payload: Uint8Array): Link | undefined {
         break;
       case IFLA_IFALIAS:
         link.alias = cursor.string();
+        break;
+      case IFLA_GROUP:
+        link.group = cursor.u32();
         break;
       case IFLA_LINKINFO:
         readKind(cursor.nested(), link);
