@@ -34,6 +34,7 @@ import {
 } from '../runtime/control.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { felixSocket, type NodeOptions } from './options.ts';
+import { becomeSoleFelix } from './sole-felix.ts';
 import { onSupervisorGone } from './supervisor.ts';
 
 /** Learned routes belong to the bgp child, and may be a million. */
@@ -59,6 +60,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     onSupervisorGone(() => resolve('supervisor gone'));
   });
 
+  const giveUpPlace = await becomeSoleFelix(log);
   const dumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
   const longDumps = new NetlinkSocket({ protocol: NETLINK_NETFILTER });
   const channel = new KernelTable({
@@ -136,6 +138,7 @@ export async function runFelix(options: NodeOptions): Promise<void> {
   longDumps.close();
   conntrack?.close();
   netlink.close();
+  giveUpPlace();
 }
 
 /** Passes changes on, everything of one turn of the event loop at once. */

@@ -21,6 +21,7 @@ const native = {
   recv: libc.func('long recv(int fd, void *bytes, size_t length, int flags)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int option, const void *value, unsigned int length)'),
   close: libc.func('int close(int fd)'),
+  flock: libc.func('int flock(int fd, int operation)'),
   setns: libc.func('int setns(int fd, int type)'),
   unshare: libc.func('int unshare(int flags)'),
   mount: libc.func(
@@ -54,6 +55,8 @@ export const MSG_NOSIGNAL = 0x4000;
 export const MSG_TRUNC = 0x20;
 export const MSG_PEEK = 0x02;
 export const CLONE_NEWNET = 0x40000000;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
 
 /** Opens a socket, always close-on-exec; the caller closes the descriptor. */
 export const socket = (domain: number, type: number, protocol: number): number =>
@@ -70,6 +73,11 @@ export function getsockname(fd: number): Uint8Array {
   call('getsockname', () => native.getsockname(fd, address, length));
   return address.subarray(0, length[0]);
 }
+
+/** A lock that goes with the open file. */
+export const flock = (fd: number, operation: number): void => {
+  call('flock', () => native.flock(fd, operation));
+};
 
 export const listen = (fd: number, backlog: number): void => {
   call('listen', () => native.listen(fd, backlog));
