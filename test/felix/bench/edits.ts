@@ -10,7 +10,7 @@ import { inSync, ipSet, policyUpdate, port, profileUpdate, rule, tier, workload 
 import { BenchNode, percentiles, type Times } from './node.ts';
 import type { Section } from './policy.ts';
 
-const address = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
+export const address = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
 export const policyName = (i: number): string => `NetworkPolicy/ns/policy-${i}`;
 
 export const editedPolicy = (i: number, number: number): CalcUpdate =>

@@ -35,7 +35,7 @@ const parts: Readonly<Record<string, () => Promise<Section>>> = {
   edit: () => measureEdit(quick ? 1000 : 10_000),
   audit: () => measureAudit(quick ? 1000 : 10_000, 5),
   pods: () => measurePods(quick ? 200 : 1000),
-  data: () => measureDataPath(quick ? 0.2 : 0.5),
+  data: () => measureDataPath(quick ? 5 : 25, 0.04),
 };
 
 const sections: Section[] = [];
