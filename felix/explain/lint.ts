@@ -79,10 +79,10 @@ function selectionTest(world: PolicyWorld): {
     for (const index of [endpoints, all]) index.setParent(name, labels);
   }
   // One of each shape is enough to say that somebody is selected.
-  let last: SourceShape | undefined;
+  const seen = new Set<SourceShape>();
   for (const { shape, isEndpoint } of world.sources()) {
-    if (shape === last) continue;
-    last = shape;
+    if (seen.has(shape)) continue;
+    seen.add(shape);
     for (const index of isEndpoint ? [endpoints, all] : [all]) {
       const group = index.groupOf(shape.labels, shape.parents);
       if (!group.members) index.enter(somebody, group);
@@ -203,21 +203,30 @@ function lintAllow(rule: CalcRule, direction: Direction, add: Add): void {
 function lintOrder(linted: readonly Linted[], findings: Finding[]): void {
   const enforced = linted.filter(({ policy }) => !policy.kind.startsWith('Staged'));
   for (const direction of directions) {
-    const deciders = enforced.filter(({ [direction]: rules }) =>
-      rules.some((rule) => rule.action !== 'log' && matchesEverything(rule)),
-    );
-    for (const later of enforced) {
-      if (!later.place[direction]) continue;
-      const first = deciders.find(({ place }) => decidesFor(place, later.place));
+    const deciders = firstDeciders(enforced, direction);
+    for (const { place } of enforced) {
+      if (!place[direction]) continue;
+      const first = [place.selector.text, 'all()']
+        .map((selector) => deciders.get(scopeOf(place, selector)))
+        .find((decider) => decider && comparePlaces(decider, place) < 0);
       if (!first) continue;
-      const text = `is never reached for ${direction}: ${policyName(first.place.id)} comes first in tier ${later.place.tier} and decides everything`;
-      findings.push({ severity: 'error', kind: 'unreachable-policy', subject: later.place.id, text });
+      const text = `is never reached for ${direction}: ${policyName(first.id)} comes first in tier ${place.tier} and decides everything`;
+      findings.push({ severity: 'error', kind: 'unreachable-policy', subject: place.id, text });
     }
   }
 }
 
-function decidesFor(first: PlacedPolicy, later: PlacedPolicy): boolean {
-  if (first.id === later.id || first.tier !== later.tier || first.stage !== later.stage) return false;
-  const selectsAll = first.selector.text === later.selector.text || first.selector.text === 'all()';
-  return selectsAll && comparePlaces(first, later) < 0;
+/** Of those that decide everything, the first of each scope. */
+function firstDeciders(linted: readonly Linted[], direction: Direction): ReadonlyMap<string, PlacedPolicy> {
+  const deciders = new Map<string, PlacedPolicy>();
+  for (const { place, [direction]: rules } of linted) {
+    if (!rules.some((rule) => rule.action !== 'log' && matchesEverything(rule))) continue;
+    const scope = scopeOf(place, place.selector.text);
+    const known = deciders.get(scope);
+    if (!known || comparePlaces(place, known) < 0) deciders.set(scope, place);
+  }
+  return deciders;
 }
+
+/** Policies of one scope are asked one after the other for the same packets of the same endpoints. */
+const scopeOf = ({ tier, stage }: PlacedPolicy, selector: string): string => JSON.stringify([tier, stage, selector]);

@@ -26,6 +26,11 @@ const plainOwnValue = ((): RegExp => {
     ['uid', '[0-9a-f-]{36}'],
     ['creationTimestamp', '[0-9TZ:.+-]{20,40}'],
     ['mac', '(?:[0-9a-f]{2}:){5}[0-9a-f]{2}'],
+    // Names that only a label can have.
+    [
+      '(?:statefulset\\.kubernetes\\.io/pod-name|pod-template-hash|controller-revision-hash)',
+      '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?',
+    ],
   ].map(([field, value]) => `"${field}":(?="${value}")`);
   const networks = `"ipNetworks":\\[(?="(?:${octet}\\.){3}${octet}/32"\\])`;
   return new RegExp(`(${[...values, networks].join('|')})"[^"]*"`, 'g');
