@@ -368,7 +368,10 @@ describe('felix in the kernel: the agent', function () {
     });
     await until('its end', () => second.exitCode !== null, 20_000);
     assert.notEqual(second.exitCode, 0);
-    assert.match(said, /this network namespace belongs to .*another agent runs in this network namespace; end one of the two/);
+    assert.match(
+      said,
+      /this network namespace belongs to .*another agent runs in this network namespace; end one of the two/,
+    );
     assert.match(said, new RegExp(`process ${felix.pid} `));
     assert.equal((await status())['ready'], true);
   });
