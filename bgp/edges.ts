@@ -6,6 +6,7 @@ import type { Address } from '../net/address.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
 import type { Rib } from './rib/rib.ts';
+import type { UpdateGroup } from './rib/update-group.ts';
 import type { DownReason } from './session-types.ts';
 import type {
   AddressFamily,
@@ -161,6 +162,15 @@ export interface MonitoredPeer {
   /** Its number in the RIB. */
   readonly source: number;
   routeCount(): number;
+  readonly out: MonitoredOutput;
+}
+
+/** What a peer is sent. */
+export interface MonitoredOutput {
+  /** Those that it is a member of now, one for each family. */
+  groups(): Iterable<UpdateGroup>;
+  /** Lets somebody hear of what is written to the peer from now on, as whole messages; undefined: nobody. */
+  tap(listener: ((bytes: Uint8Array) => void) | undefined): void;
 }
 
 export interface MonitoredSpeaker {
@@ -170,12 +180,14 @@ export interface MonitoredSpeaker {
   monitoredPeers(): Iterable<MonitoredPeer>;
 }
 
-/** Hears what peers say, before our policy: BMP. */
+/** Hears what peers say, before our policy, and what they are sent: BMP. */
 export interface RouteMonitor {
   /** False: nobody listens, and nothing needs to be told. */
   readonly isActive: boolean;
   configure(stations: readonly BmpSettings[], speaker: MonitoredSpeaker): void;
   up(peer: MonitoredPeer): void;
+  /** The peer has joined its update groups, or others than before. */
+  regrouped(peer: MonitoredPeer): void;
   /** An UPDATE's body; it is copied before this returns. */
   update(peer: MonitoredPeer, body: Uint8Array): void;
   down(peer: MonitoredPeer, reason: DownReason): void;

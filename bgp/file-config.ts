@@ -6,6 +6,7 @@ import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.ts';
 import { defaultLocalAsMode, parseLocalAsMode } from './local-as.ts';
 import type {
   AddressFamily,
+  AdjRibOutView,
   BmpSettings,
   DynamicPeerSettings,
   FibSettings,
@@ -15,7 +16,7 @@ import type {
   PeerSettings,
   SpeakerSettings,
 } from './settings.ts';
-import { acceptAll, defaultBestPath } from './settings.ts';
+import { acceptAll, adjRibOutViews, defaultBestPath } from './settings.ts';
 
 export type FileConfigResult =
   | { readonly kind: 'settings'; readonly settings: SpeakerSettings }
@@ -183,8 +184,15 @@ function readStation(station: Fields): BmpSettings {
   const address = station.get('address', 'an IP address', addressOf) ?? 0;
   const port = station.integer('port', 1, 65535);
   const locRib = station.flag('locRib', false);
+  const adjRibOut = station.get('adjRibOut', `a list of ${adjRibOutViews.join(', ')}`, viewsOf, []) ?? [];
   station.finish();
-  return { address, port, ...(locRib ? { locRib } : {}) };
+  return { address, port, ...(locRib ? { locRib } : {}), ...(adjRibOut.length > 0 ? { adjRibOut } : {}) };
+}
+
+function viewsOf(value: unknown): readonly AdjRibOutView[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const views = value.flatMap((item: unknown) => oneOf(adjRibOutViews)(item) ?? []);
+  return views.length === value.length ? [...new Set(views)].sort() : undefined;
 }
 
 function readOriginated(route: Fields): OriginatedRoute {

@@ -40,7 +40,12 @@ export interface BmpSettings {
   readonly port: number;
   /** Tell the best routes too, own ones among them (RFC 9069). */
   readonly locRib?: boolean;
+  /** Tell what peers are sent too (RFC 8671), before or after their export filters. */
+  readonly adjRibOut?: readonly AdjRibOutView[];
 }
+
+export const adjRibOutViews = ['pre-policy', 'post-policy'] as const;
+export type AdjRibOutView = (typeof adjRibOutViews)[number];
 
 /** Where networks differ in how the best path is chosen. */
 export interface BestPathSettings {

@@ -1,10 +1,11 @@
-// BMP messages as bytes: RFC 7854 §4, and RFC 9069 for the Loc-RIB. What a monitoring station is told of our peers, of what they
-// sent, and of what was chosen.
+// BMP messages as bytes: RFC 7854 §4, RFC 8671 for the Adj-RIB-Out, RFC 9069 for the Loc-RIB. What a monitoring station is told of
+// our peers, of what they sent and were sent, and of what was chosen.
 //
 //     common header   version(1)=3 length(4) type(1)
 //     per-peer header type(1) flags(1) distinguisher(8) address(16) AS(4) BGP identifier(4) seconds(4) microseconds(4)
 
 import { type Address, addressToBytes, familyOf } from '../../net/address.ts';
+import type { AdjRibOutView } from '../settings.ts';
 import { concat, uint16, uint32 } from '../wire/bytes.ts';
 import { wholeMessage } from '../wire/codec.ts';
 import { MessageType } from '../wire/message.ts';
@@ -20,9 +21,14 @@ const BmpType = {
   termination: 5,
 } as const;
 
+/** Numbers of routes, as 64-bit gauges: RFC 7854 §4.8, RFC 8671 §6.2. */
+const StatisticType = { adjRibIn: 7, locRib: 8, adjRibOutPrePolicy: 14, adjRibOutPostPolicy: 15 } as const;
+
 const LOC_RIB_PEER = 3;
 const IPV6_FLAG = 0x80;
+const POST_POLICY_FLAG = 0x40;
 const TWO_OCTET_AS_FLAG = 0x20;
+const ADJ_RIB_OUT_FLAG = 0x10;
 
 export interface BmpPeer {
   /** Undefined: no peer but this speaker itself, with its Loc-RIB (RFC 9069 §4.1). */
@@ -55,15 +61,21 @@ export type BmpMessage =
       readonly receivedOpen: Uint8Array;
     }
   | { readonly kind: 'peer-down'; readonly peer: BmpPeer; readonly reason: BmpDownReason }
-  /** An UPDATE as the peer sent it, or one that says the same. */
+  /** An UPDATE as the peer sent it, or one that says the same; with `out` one that it is sent. */
   | {
       readonly kind: 'route-monitoring';
       readonly peer: BmpPeer;
       readonly update: Uint8Array;
       readonly twoOctetAs: boolean;
+      readonly out?: AdjRibOutView;
     }
   | { readonly kind: 'loc-rib-up'; readonly peer: BmpPeer; readonly open: Uint8Array }
-  | { readonly kind: 'statistics'; readonly peer: BmpPeer; readonly adjRibInRoutes: number }
+  | {
+      readonly kind: 'statistics';
+      readonly peer: BmpPeer;
+      readonly adjRibInRoutes: number;
+      readonly adjRibOutRoutes?: Readonly<Partial<Record<AdjRibOutView, number>>>;
+    }
   | { readonly kind: 'loc-rib-statistics'; readonly peer: BmpPeer; readonly routes: number };
 
 /** @param atMs wall clock, of what the message tells. */
@@ -86,7 +98,7 @@ export function encodeBmp(message: BmpMessage, atMs: number): Uint8Array {
     case 'peer-down':
       return frame(BmpType.peerDown, [peerHeader(message.peer, atMs), ...downReason(message.reason)]);
     case 'route-monitoring':
-      return frame(BmpType.routeMonitoring, [peerHeader(message.peer, atMs, message.twoOctetAs), message.update]);
+      return frame(BmpType.routeMonitoring, [peerHeader(message.peer, atMs, message), message.update]);
     case 'loc-rib-up':
       // RFC 9069 §5.2: no addresses, no ports, and the same OPEN for both ends, which says what UPDATEs are like.
       return frame(BmpType.peerUp, [
@@ -97,15 +109,14 @@ export function encodeBmp(message: BmpMessage, atMs: number): Uint8Array {
         tableName,
       ]);
     case 'statistics':
-      // Type 7, a 64-bit gauge: routes in the Adj-RIB-In.
-      return frame(BmpType.statisticsReport, [
-        peerHeader(message.peer, atMs),
-        uint32(1),
-        gauge(7, message.adjRibInRoutes),
+      return statisticsReport(message.peer, atMs, [
+        gauge(StatisticType.adjRibIn, message.adjRibInRoutes),
+        ...Object.entries(message.adjRibOutRoutes ?? {}).map(([view, count]) =>
+          gauge(view === 'pre-policy' ? StatisticType.adjRibOutPrePolicy : StatisticType.adjRibOutPostPolicy, count),
+        ),
       ]);
     case 'loc-rib-statistics':
-      // Type 8: routes in the Loc-RIB.
-      return frame(BmpType.statisticsReport, [peerHeader(message.peer, atMs), uint32(1), gauge(8, message.routes)]);
+      return statisticsReport(message.peer, atMs, [gauge(StatisticType.locRib, message.routes)]);
   }
 }
 
@@ -123,13 +134,29 @@ const textTlv = (type: number, text: string): Uint8Array => tlv(type, new TextEn
 
 const gauge = (type: number, value: number): Uint8Array => tlv(type, concat([uint32(0), uint32(value)]));
 
+const statisticsReport = (peer: BmpPeer, atMs: number, statistics: readonly Uint8Array[]): Uint8Array =>
+  frame(BmpType.statisticsReport, [peerHeader(peer, atMs), uint32(statistics.length), ...statistics]);
+
 /** RFC 9069 §5.2: there is one table. */
 const tableName = textTlv(3, 'global');
 
-/** RFC 7854 §4.2: of the global instance, before our policy; or of the Loc-RIB. */
-function peerHeader({ address, asn, routerId }: BmpPeer, atMs: number, twoOctetAs = false): Uint8Array {
+interface RouteFlags {
+  readonly twoOctetAs?: boolean;
+  readonly out?: AdjRibOutView;
+}
+
+/** RFC 7854 §4.2: of the global instance, what came before our policy; or of the Loc-RIB. RFC 8671 §4: or what goes out. */
+function peerHeader(
+  { address, asn, routerId }: BmpPeer,
+  atMs: number,
+  { twoOctetAs, out }: RouteFlags = {},
+): Uint8Array {
   const isIpv6 = address !== undefined && familyOf(address) === 6;
-  const flags = (isIpv6 ? IPV6_FLAG : 0) | (twoOctetAs ? TWO_OCTET_AS_FLAG : 0);
+  const flags =
+    (isIpv6 ? IPV6_FLAG : 0) |
+    (twoOctetAs ? TWO_OCTET_AS_FLAG : 0) |
+    (out ? ADJ_RIB_OUT_FLAG : 0) |
+    (out === 'post-policy' ? POST_POLICY_FLAG : 0);
   return concat([
     Uint8Array.of(address === undefined ? LOC_RIB_PEER : 0, flags),
     new Uint8Array(8),

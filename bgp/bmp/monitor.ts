@@ -1,7 +1,8 @@
-// Tells monitoring stations what peers say (BMP, RFC 7854): the speaker's RouteMonitor.
+// Tells monitoring stations what peers say (BMP, RFC 7854): the speaker's RouteMonitor. Those that ask for it also hear what
+// peers are sent (adj-rib-out.ts) and what was chosen (loc-rib.ts).
 //
-//   a station connects ─► Initiation, Peer Up of all ─► the table, slice by slice ─► End-of-RIB of each peer
-//   peers go up, speak, go down ─► told to every station that is connected
+//   a station connects ─► Initiation, Peer Up of all ─► the tables, slice by slice ─► End-of-RIB of each peer
+//   peers go up, speak, are spoken to, go down ─► told to every station that is connected
 //
 // Live UPDATEs are passed on as they came, so nothing is decoded for it; without stations nothing is copied either.
 
@@ -10,10 +11,11 @@ import type { Logger } from '../../runtime/log.ts';
 import { version } from '../../runtime/version.ts';
 import type { MonitoredPeer, MonitoredSpeaker, RouteMonitor } from '../edges.ts';
 import type { DownReason } from '../session-types.ts';
-import type { BmpSettings } from '../settings.ts';
+import type { AdjRibOutView, BmpSettings } from '../settings.ts';
 import { encodeMessage } from '../wire/codec.ts';
 import { ErrorCode, notification } from '../wire/notification.ts';
 import { encodeUpdate, endOfRib } from '../wire/update.ts';
+import { AdjRibOut } from './adj-rib-out.ts';
 import { LocRibMonitor } from './loc-rib.ts';
 import { type BmpDownReason, type BmpMessage, encodeBmp, updatePdu } from './messages.ts';
 import { BmpStation, stationKey } from './station.ts';
@@ -32,6 +34,8 @@ export class BmpMonitor implements RouteMonitor {
   readonly #stations = new Map<string, BmpStation>();
   #speaker: MonitoredSpeaker | undefined;
   #locRib: LocRibMonitor | undefined;
+  /** While a station wants to hear of any. */
+  readonly #outs = new Map<MonitoredPeer, AdjRibOut>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: BmpMonitorOptions) {
@@ -59,6 +63,7 @@ export class BmpMonitor implements RouteMonitor {
       this.#stations.set(key, new BmpStation(one, { begin: () => this.#begin(one) }, this.#options.log));
     }
     this.#configureLocRib(speaker);
+    for (const peer of speaker.monitoredPeers()) this.#watchOut(peer);
     if (!this.isActive) {
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -83,6 +88,33 @@ export class BmpMonitor implements RouteMonitor {
 
   up(peer: MonitoredPeer): void {
     this.#tell(peerUp(peer));
+    this.#watchOut(peer);
+  }
+
+  regrouped(peer: MonitoredPeer): void {
+    const out = this.#outs.get(peer);
+    if (!out?.regroup()) return;
+    for (const station of this.#thoseWith('pre-policy')) station.add(this.#tableOf(peer, out, 'pre-policy'));
+  }
+
+  /** What is sent after policy is heard from the first byte on; before policy, there is nothing until the peer has its groups. */
+  #watchOut(peer: MonitoredPeer): void {
+    const views = new Set(this.stations.flatMap(({ settings }) => settings.adjRibOut ?? []));
+    const before = this.#outs.get(peer);
+    if (views.size === 0) {
+      before?.close();
+      this.#outs.delete(peer);
+      return;
+    }
+    const { rib } = this.#speaker ?? {};
+    const out = before ?? (rib && new AdjRibOut(rib, peer, (view, message) => this.#tellOfOut(view, message)));
+    if (!out) return;
+    this.#outs.set(peer, out);
+    out.watch(views);
+  }
+
+  #thoseWith(view: AdjRibOutView): readonly BmpStation[] {
+    return this.stations.filter(({ settings }) => settings.adjRibOut?.includes(view));
   }
 
   update(peer: MonitoredPeer, body: Uint8Array): void {
@@ -91,6 +123,8 @@ export class BmpMonitor implements RouteMonitor {
   }
 
   down(peer: MonitoredPeer, reason: DownReason): void {
+    this.#outs.get(peer)?.close();
+    this.#outs.delete(peer);
     this.#tell({ kind: 'peer-down', peer: peer.about, reason: bmpReason(reason) });
   }
 
@@ -99,16 +133,23 @@ export class BmpMonitor implements RouteMonitor {
     this.#tell({ kind: 'peer-down', peer: peer.about, reason: { kind: 'not-monitored-any-more' } });
     this.#tell(peerUp(peer));
     for (const slice of this.#table([peer])) for (const message of slice) this.#send(message);
+    const out = this.#outs.get(peer);
+    if (!out) return;
+    for (const station of this.stations) {
+      for (const view of station.settings.adjRibOut ?? []) station.add(this.#tableOf(peer, out, view));
+    }
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.#locRib?.close();
+    for (const out of this.#outs.values()) out.close();
+    this.#outs.clear();
     for (const station of this.#stations.values()) station.close(encodeBmp({ kind: 'termination' }, Date.now()));
     this.#stations.clear();
   }
 
-  #begin({ locRib: wantsLocRib }: BmpSettings) {
+  #begin({ locRib: wantsLocRib, adjRibOut = [] }: BmpSettings) {
     const now = Date.now();
     const peers = [...(this.#speaker?.monitoredPeers() ?? [])];
     const systemName = this.#options.systemName ?? hostname();
@@ -117,12 +158,22 @@ export class BmpMonitor implements RouteMonitor {
     const first = [initiation, ...(locRib ? [locRib.up] : []), ...peers.map(peerUp)];
     return {
       first: first.map((message) => encodeBmp(message, now)),
-      rest: this.#pictures(peers, locRib),
+      rest: this.#pictures(peers, locRib, adjRibOut),
     };
   }
 
-  *#pictures(peers: readonly MonitoredPeer[], locRib: LocRibMonitor | undefined): Generator<readonly Uint8Array[]> {
+  *#pictures(
+    peers: readonly MonitoredPeer[],
+    locRib: LocRibMonitor | undefined,
+    adjRibOut: readonly AdjRibOutView[],
+  ): Generator<readonly Uint8Array[]> {
     yield* this.#table(peers);
+    for (const peer of peers) {
+      for (const view of adjRibOut) {
+        const out = this.#outs.get(peer);
+        if (out) yield* this.#tableOf(peer, out, view);
+      }
+    }
     if (!locRib) return;
     for (const slice of locRib.table()) {
       // Routes of another RIB by now, of which the station has heard.
@@ -154,9 +205,25 @@ export class BmpMonitor implements RouteMonitor {
     }
   }
 
+  *#tableOf(peer: MonitoredPeer, out: AdjRibOut, view: AdjRibOutView): Generator<readonly Uint8Array[]> {
+    for (const slice of out.table(view)) {
+      // The session may have ended meanwhile.
+      if (this.#outs.get(peer) !== out) return;
+      yield slice.map((message) => encodeBmp(message, Date.now()));
+    }
+  }
+
   #statistics(): void {
     for (const peer of this.#speaker?.monitoredPeers() ?? []) {
-      this.#tell({ kind: 'statistics', peer: peer.about, adjRibInRoutes: peer.routeCount() });
+      const out = this.#outs.get(peer);
+      for (const station of this.stations) {
+        const { adjRibOut = [] } = station.settings;
+        const counts = out ? adjRibOut.map((view) => [view, out.countOf(view)]) : [];
+        const adjRibOutRoutes: Partial<Record<AdjRibOutView, number>> = Object.fromEntries(counts);
+        const adjRibInRoutes = peer.routeCount();
+        const message: BmpMessage = { kind: 'statistics', peer: peer.about, adjRibInRoutes, adjRibOutRoutes };
+        station.send(encodeBmp(message, Date.now()));
+      }
     }
     if (this.#locRib) this.#tellOfLocRib(this.#locRib.statistics);
   }
@@ -168,6 +235,11 @@ export class BmpMonitor implements RouteMonitor {
   #tellOfLocRib(message: BmpMessage): void {
     const bytes = encodeBmp(message, Date.now());
     for (const station of this.#stations.values()) if (station.settings.locRib) station.send(bytes);
+  }
+
+  #tellOfOut(view: AdjRibOutView, message: BmpMessage): void {
+    const bytes = encodeBmp(message, Date.now());
+    for (const station of this.#thoseWith(view)) station.send(bytes);
   }
 
   #send(message: Uint8Array): void {

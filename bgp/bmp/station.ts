@@ -25,7 +25,8 @@ export class BmpStation {
   readonly #handlers: StationHandlers;
   #socket: Socket | undefined;
   #isUp = false;
-  #rest: Iterator<readonly Uint8Array[]> | undefined;
+  /** What it has still to be told, one after the other. */
+  #rest: Iterator<readonly Uint8Array[]>[] = [];
   #retryMs = firstRetryMs;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -59,11 +60,19 @@ export class BmpStation {
     socket.write(message);
   }
 
+  /** Tells more of the picture, behind what it has still to be told; if it is not connected, it will hear that anyway. */
+  add(slices: Iterator<readonly Uint8Array[]>): void {
+    const socket = this.#socket;
+    if (!socket || !this.#isUp) return;
+    this.#rest.push(slices);
+    if (this.#rest.length === 1) this.#pump(socket);
+  }
+
   /** Says `last` and ends. */
   close(last: Uint8Array): void {
     this.#closed = true;
     clearTimeout(this.#retry);
-    this.#rest = undefined;
+    this.#rest = [];
     if (this.#isUp) this.#socket?.end(last);
     else this.#socket?.destroy();
     this.#isUp = false;
@@ -91,18 +100,20 @@ export class BmpStation {
     this.#log.info({}, 'monitoring station connected');
     const { first, rest } = this.#handlers.begin();
     for (const message of first) this.send(message);
-    this.#rest = rest;
+    this.#rest = [rest];
     this.#pump(socket);
   }
 
   /** A slice for each turn, as long as the station takes them: then it says `drain`. */
   #pump(socket: Socket): void {
-    if (socket !== this.#socket || !this.#isUp || !this.#rest) return;
+    const [rest] = this.#rest;
+    if (socket !== this.#socket || !this.#isUp || !rest) return;
     if (socket.writableLength > tableAheadBytes) return;
-    const slice = this.#rest.next();
+    const slice = rest.next();
     if (slice.done) {
-      this.#rest = undefined;
+      this.#rest.shift();
       this.#retryMs = firstRetryMs;
+      this.#pump(socket);
       return;
     }
     for (const message of slice.value) this.send(message);
@@ -112,7 +123,7 @@ export class BmpStation {
   #onClose(): void {
     if (this.#isUp) this.#log.info({}, 'monitoring station lost');
     this.#isUp = false;
-    this.#rest = undefined;
+    this.#rest = [];
     this.#socket = undefined;
     if (this.#closed) return;
     this.#retry = setTimeout(() => this.#connect(), this.#retryMs);
@@ -123,5 +134,5 @@ export class BmpStation {
 
 const hostOf = (address: Address): string => formatAddress(address);
 
-export const stationKey = ({ address, port, locRib }: BmpSettings): string =>
-  `${formatAddress(address)} ${port}${locRib ? ' loc-rib' : ''}`;
+export const stationKey = ({ address, port, locRib, adjRibOut = [] }: BmpSettings): string =>
+  [formatAddress(address), port, ...(locRib ? ['loc-rib'] : []), ...adjRibOut].join(' ');

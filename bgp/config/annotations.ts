@@ -6,7 +6,8 @@
 //                                   found by router advertisement; asNumber absent means any external AS
 //     twill.io/bmp: 10.0.0.9:1790   on BGPConfiguration, default or a node's own: monitoring stations, separated by commas, that
 //                                   nodes tell what their peers say (RFC 7854); [fd00::9]:1790 for IPv6. With the word "loc-rib"
-//                                   they are told the best routes too (RFC 9069)
+//                                   they are told the best routes too (RFC 9069), with "adj-rib-out" what peers are sent, with
+//                                   "adj-rib-out-pre-policy" what they would be sent without their export filters (RFC 8671)
 //     twill.io/families: ipv4, ipv6 on a BGPPeer with peerIP: what its session carries; absent means the family of peerIP, as
 //                                   in Calico. Nodes share one session for both without being told
 //     twill.io/local-as: dual-as    on a BGPPeer with localASNumber: how that AS is shown, as words of no-prepend, replace-as and
@@ -20,6 +21,7 @@ import { type Node, parseDurationMs, parsePeerIp } from '../../datastore/model/i
 import { parseAddress } from '../../net/address.ts';
 import {
   type AddressFamily,
+  type AdjRibOutView,
   type BestPathSettings,
   type BfdSettings,
   type BmpSettings,
@@ -45,11 +47,20 @@ export function parseBfd(text: string, multihop: boolean): BfdSettings | undefin
   return { minTxMs: interval, minRxMs: interval, multiplier, multihop };
 }
 
+const adjRibOutWords: ReadonlyMap<string, AdjRibOutView> = new Map([
+  ['adj-rib-out', 'post-policy'],
+  ['adj-rib-out-pre-policy', 'pre-policy'],
+]);
+
 /** Undefined when the text is not a list of stations with their ports. */
 export function parseStations(text: string): readonly BmpSettings[] | undefined {
   const all = wordsOf(text);
-  const words = all.filter((word) => word !== 'loc-rib');
-  const views = words.length < all.length ? { locRib: true } : {};
+  const words = all.filter((word) => word !== 'loc-rib' && !adjRibOutWords.has(word));
+  const adjRibOut = [...new Set(all.flatMap((word) => adjRibOutWords.get(word) ?? []))].sort();
+  const views = {
+    ...(all.includes('loc-rib') ? { locRib: true } : {}),
+    ...(adjRibOut.length > 0 ? { adjRibOut } : {}),
+  };
   const stations = words.flatMap((word) => {
     const parsed = parsePeerIp(word);
     const address = parseAddress(parsed?.address ?? '');

@@ -141,16 +141,27 @@ export class Rib {
 
   /** Begins to send a peer all best routes of a family, as its treatment says; `onDone` may add to the end of them. */
   join(source: number, outlet: Outlet, treatment: Treatment, onDone: (writer: UpdateWriter) => void): UpdateGroup {
-    const key = treatmentKey(treatment);
-    let group = this.#groups.get(key);
-    const rib = this.family(treatment.family);
-    if (!group) {
-      group = this.#newGroup(treatment, rib);
-      this.#groups.set(key, group);
-      rib.groups.add(group);
-      rib.fill(group);
-    }
+    const group = this.#groupFor(treatment);
     group.join(source, outlet, onDone);
+    return group;
+  }
+
+  /** Tells somebody what a peer of this treatment is sent from now on, in the place of the peer: no peer may be treated so. */
+  follow(source: number, outlet: Outlet, treatment: Treatment): UpdateGroup {
+    const group = this.#groupFor(treatment);
+    group.follow(source, outlet);
+    return group;
+  }
+
+  #groupFor(treatment: Treatment): UpdateGroup {
+    const key = treatmentKey(treatment);
+    const known = this.#groups.get(key);
+    if (known) return known;
+    const rib = this.family(treatment.family);
+    const group = this.#newGroup(treatment, rib);
+    this.#groups.set(key, group);
+    rib.groups.add(group);
+    rib.fill(group);
     return group;
   }
 

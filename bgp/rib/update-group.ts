@@ -199,6 +199,22 @@ export abstract class UpdateGroup {
     return member;
   }
 
+  /** Adds one that hears of changes only. */
+  follow(source: number, outlet: Outlet): void {
+    this.#members.set(source, new Member(source, outlet));
+    this.#thirdParties.join(source);
+  }
+
+  /** All that a member is announced, a step at a time, between which it may change. */
+  *snapshot(source: number): Generator<readonly Uint8Array[]> {
+    const catchUp = this.catchUpAll(undefined);
+    while (!catchUp.isDone) {
+      this.writer.address(-1);
+      this.#encodeStep(catchUp, source);
+      yield this.writer.take().map(({ bytes }) => bytes);
+    }
+  }
+
   leave(source: number): void {
     this.#members.delete(source);
     this.#thirdParties.leave(source);

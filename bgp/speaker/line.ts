@@ -16,6 +16,8 @@ export class Line implements Outlet {
   /** The OPENs of both sides, whole messages. */
   sentOpen: Uint8Array = new Uint8Array(0);
   receivedOpen: Uint8Array = new Uint8Array(0);
+  /** Hears what is written. */
+  tap: ((bytes: Uint8Array) => void) | undefined;
   #writtenBytes = 0;
   #deliveredBytes = 0;
   #isBlocked = false;
@@ -31,6 +33,7 @@ export class Line implements Outlet {
   write(bytes: Uint8Array): void {
     this.#writtenBytes += bytes.length;
     this.connection.write(bytes);
+    this.tap?.(bytes);
   }
 
   /** What the send hold timer must hear: that the queue is (still) blocked but has moved, or that it is empty again. */

@@ -244,6 +244,7 @@ export class Peer {
       const moved = this.#host.rib.move(source, group, attachment.line, treatment);
       attachment.groups.set(family, moved);
     }
+    this.#host.monitor?.regrouped(attachment.monitored);
   }
 
   accept(connection: Connection): void {
@@ -483,12 +484,16 @@ export class Peer {
       onEndOfRib: (family) => this.#onEndOfRib(family),
       onFindings: (findings, bytes, from, to) => this.#onFindings(findings, bytes.subarray(from, to)),
     });
-    const monitored = monitoredPeer(line, negotiated, source, () => this.routeCount);
+    const groups = new Map<AddressFamily, UpdateGroup>();
+    const monitored = monitoredPeer(line, negotiated, source, {
+      routeCount: () => this.routeCount,
+      groups: () => groups.values(),
+    });
     const attachment: Attachment = {
       line,
       negotiated,
       adjRibIn,
-      groups: new Map(),
+      groups,
       endOfRibReceived: new Set(),
       monitored,
     };
@@ -500,6 +505,7 @@ export class Peer {
       const group = rib.join(source.index, line, treatment, (writer) => this.#endOfRib(family, writer));
       attachment.groups.set(family, group);
     }
+    this.#host.monitor?.regrouped(monitored);
     this.#host.wantFlush();
     this.#host.onProgress(this);
   }

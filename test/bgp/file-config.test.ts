@@ -48,6 +48,25 @@ describe('configuration file', () => {
     );
   });
 
+  it('reads monitoring stations with what they want to hear', () => {
+    const station = { address: '10.0.0.9', port: 1790 };
+    const result = settingsFromJson(
+      JSON.stringify({
+        ...base,
+        bmp: [station, { ...station, locRib: true, adjRibOut: ['post-policy', 'pre-policy'] }],
+      }),
+    );
+    assert.equal(result.kind, 'settings');
+    if (result.kind !== 'settings') return;
+    const common = { address: 0x0a000009, port: 1790 };
+    assert.deepEqual(result.settings.bmp, [
+      common,
+      { ...common, locRib: true, adjRibOut: ['post-policy', 'pre-policy'] },
+    ]);
+    const [problem] = problemsOf({ ...base, bmp: [{ ...station, adjRibOut: ['all'] }] });
+    assert.match(problem ?? '', /bmp\[0\]\.adjRibOut.*a list of pre-policy, post-policy/);
+  });
+
   it('reads ranges of neighbors, and limits with their warning and restart', () => {
     const result = settingsFromJson(
       JSON.stringify({

@@ -12,6 +12,7 @@ const peer6 = { ...peer, address: parseAddress('fd00::2') ?? 0 };
 const header = `${'00'.repeat(10)}${'00'.repeat(12)}0a0000020000fc590a0000026553f1000003d090`;
 const header6 = `0080${'00'.repeat(8)}fd0000000000000000000000000000020000fc590a0000026553f1000003d090`;
 const twoOctetHeader = `0020${header.slice(4)}`;
+const outHeader = (flags: string): string => `00${flags}${header.slice(4)}`;
 const locRib = { ...peer, address: undefined };
 const locRibHeader = `0300${'00'.repeat(24)}0000fc590a0000026553f1000003d090`;
 const keepalive = encodeMessage({ kind: 'keepalive' });
@@ -69,6 +70,31 @@ const cases: readonly { readonly message: BmpMessage; readonly hex: string }[] =
   {
     message: { kind: 'loc-rib-statistics', peer: locRib, routes: 258 },
     hex: `030000004001${locRibHeader}00000001000800080000000000000102`,
+  },
+  {
+    // RFC 8671: the O flag, and after policy the L flag.
+    message: {
+      kind: 'route-monitoring',
+      peer,
+      update: updatePdu(new Uint8Array(4)),
+      twoOctetAs: false,
+      out: 'pre-policy',
+    },
+    hex: `030000004700${outHeader('10')}${'ff'.repeat(16)}00170200000000`,
+  },
+  {
+    message: {
+      kind: 'route-monitoring',
+      peer,
+      update: updatePdu(new Uint8Array(4)),
+      twoOctetAs: true,
+      out: 'post-policy',
+    },
+    hex: `030000004700${outHeader('70')}${'ff'.repeat(16)}00170200000000`,
+  },
+  {
+    message: { kind: 'statistics', peer, adjRibInRoutes: 1, adjRibOutRoutes: { 'pre-policy': 3, 'post-policy': 2 } },
+    hex: `030000005801${header}00000003000700080000000000000001000e00080000000000000003000f00080000000000000002`,
   },
   {
     message: { kind: 'statistics', peer, adjRibInRoutes: 258 },

@@ -412,6 +412,14 @@ describe('bgp settings from resources', () => {
       locRib.settings?.bmp?.map((one) => [one.port, one.locRib]),
       [[1790, true]],
     );
+    const out = settingsOf('a', [
+      ...threeNodes,
+      stations('default', '10.0.0.9:1790, adj-rib-out, adj-rib-out-pre-policy, loc-rib'),
+    ]);
+    assert.deepEqual(
+      out.settings?.bmp?.map(({ port, locRib, adjRibOut }) => [port, locRib, adjRibOut]),
+      [[1790, true, ['post-policy', 'pre-policy']]],
+    );
     const own = settingsOf('a', [...threeNodes, stations('default', '10.0.0.9:1790'), stations('node.a', '10.0.0.9')]);
     assert.equal(own.settings?.bmp, undefined);
     assert.deepEqual(

@@ -6,12 +6,15 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { BmpMonitor } from '../../../bgp/bmp/monitor.ts';
+import type { BmpSettings } from '../../../bgp/settings.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
 import { createLogger } from '../../../runtime/log.ts';
 import { Bench, until } from './routers.ts';
-import { address, established, peerOf, startSpeaker } from './speaker-in-netns.ts';
+import { address, established, peerOf, prefix, startSpeaker } from './speaker-in-netns.ts';
 
 const bmpPort = 11019;
+/** A block that the peer is not sent. */
+const kept = '10.245.0.0/26';
 
 describe('monitoring station', () => {
   let bench: Bench;
@@ -68,7 +71,7 @@ describe('monitoring station', () => {
     });
   }
 
-  async function startAll(early: boolean, locRib = false): Promise<Speaker> {
+  async function startAll(early: boolean, views: Pick<BmpSettings, 'locRib' | 'adjRibOut'> = {}): Promise<Speaker> {
     await bench.startBird(`router id 10.77.0.2;
 protocol static s4 { ipv4; route 198.51.100.0/24 blackhole; route 203.0.113.0/24 blackhole; }
 protocol static s6 { ipv6; route 2001:db8:1::/48 blackhole; }
@@ -80,9 +83,16 @@ protocol bgp twill {
     const listening = server.address();
     assert(typeof listening === 'object' && listening);
     const { port } = listening;
-    const bmp = [{ address: address('127.0.0.1'), port, locRib }];
-    const peer = { families: ['ipv4-unicast', 'ipv6-unicast'] as const };
-    const blocks = locRib ? ['10.244.0.0/26', 'fd00:244::/122'] : [];
+    const bmp = [{ address: address('127.0.0.1'), port, ...views }];
+    const rule = {
+      origin: 'test',
+      action: 'reject',
+      match: { prefix: prefix(kept), operator: 'equal' },
+      operations: [],
+    } as const;
+    const exportFilter = { rules: [rule], otherwise: 'accept' } as const;
+    const peer = { families: ['ipv4-unicast', 'ipv6-unicast'] as const, exportFilter };
+    const blocks = Object.keys(views).length > 0 ? [kept, '10.244.0.0/26', 'fd00:244::/122'] : [];
     const started = startSpeaker(bench, { peer, settings: early ? { bmp } : {}, blocks }, undefined, monitor);
     await established(started);
     await until(() => peerOf(started)?.routesIn === 3);
@@ -106,6 +116,7 @@ protocol bgp twill {
     '2001:db8:1::/48': '3020010db80001',
     '10.244.0.0/26': '1a0af40000',
     'fd00:244::/122': '7afd000244',
+    [kept]: '1a0af50000',
   };
   const [routeMonitoring, statistics, peerDown, termination] = [0, 1, 2, 5];
   const [ofPeer, ofLocRib] = [0, 3];
@@ -120,7 +131,7 @@ protocol bgp twill {
 
   for (const early of [false, true]) {
     it(`hears the best routes too when it asks for them, ${early ? 'as they are chosen' : 'all at once'} (RFC 9069)`, async () => {
-      const started = await startAll(early, true);
+      const started = await startAll(early, { locRib: true });
       speaker = started;
       const best = ['198.51.100.0/24', '203.0.113.0/24', '2001:db8:1::/48', '10.244.0.0/26', 'fd00:244::/122'] as const;
       await until(() => heard(ofLocRib, ...best) && has(statistics, ofLocRib), about);
@@ -148,6 +159,32 @@ protocol bgp twill {
         bmp: started.settings.bmp?.map((one) => ({ ...one, locRib: false })) ?? [],
       });
       await until(() => has(termination));
+    });
+
+    it(`hears what the peer is sent when it asks for it, ${early ? 'as it goes out' : 'all at once'} (RFC 8671)`, async () => {
+      const started = await startAll(early, { adjRibOut: ['post-policy', 'pre-policy'] });
+      speaker = started;
+      const [before, after] = ['10', '50'].map((flags) => `0300000[0-9a-f]{3}0000${flags}`);
+      assert(before && after);
+      const told = (flags: string, ...octets: string[]): boolean =>
+        octets.every((one) => messages().some(({ hex }) => new RegExp(`^${flags}.*${one}`).test(hex)));
+      const sent = [nlri['10.244.0.0/26'], nlri['fd00:244::/122']];
+      await until(() => told(after, ...sent) && told(before, ...sent, nlri[kept]) && has(statistics), about);
+      started.configure({ ...started.settings, originate: [] });
+      const withdrawn = `0005${nlri['10.244.0.0/26']}0000$`;
+      await until(() => told(after, withdrawn) && told(before, `${nlri[kept]}.*0000$`), about);
+      const frames = read().split(/(?=^Frame \d+:)/m);
+      const [late, soon] = ['Post-policy, Adj-RIB-Out', 'Flags: 0x10, Adj-RIB-Out'].map((flags) =>
+        frames.filter((frame) => frame.includes(flags)).join(''),
+      );
+      for (const block of ['10.244.0.0/26', 'fd00:244::/122'])
+        assert(late?.includes(block) && soon?.includes(block), block);
+      assert(soon?.includes(kept) && !late?.includes(kept), late);
+      assert.match(late ?? '', /Withdrawn Routes\s+10\.244\.0\.0\/26/);
+      assert.match(late ?? '', /NEXT_HOP: 10\.77\.0\.1/);
+      // What is before a filter is more by one route.
+      assert.match(frames.join(''), /in post-policy Adj-RIBs-Out: 2[\s\S]*in pre-policy Adj-RIBs-Out: 3/);
+      assert.doesNotMatch(frames.join(''), /Malformed/);
     });
 
     it(early ? 'hears what a peer says as it comes' : 'that connects late hears the whole table', async () => {
