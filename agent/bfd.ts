@@ -5,11 +5,10 @@
 // while. Ended on purpose, by a signal or with its supervisor, it tells the peers so: they then know that this is no
 // failure (RFC 5882 §3.2). BIRD and FRR take even that for one while the BGP session is up, so bgp goes first.
 
-import { writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { BfdService } from '../bgp/bfd/service.ts';
+import { outliveOthers, runBeforeOthers, threadsOfProcess } from '../linux/scheduling.ts';
 import { serveControl } from '../runtime/control.ts';
-import { createLogger, type Logger } from '../runtime/log.ts';
+import { createLogger } from '../runtime/log.ts';
 import { bfdSocket, type NodeOptions } from './options.ts';
 import { onSupervisorGone } from './supervisor.ts';
 
@@ -21,7 +20,9 @@ const farewellMs = 50;
 
 export async function runBfd(options: NodeOptions): Promise<void> {
   const log = createLogger('bfd', options.logLevel);
-  comeFirst(log);
+  // Some packets a second must leave in time on a machine that is short of everything.
+  const priority = runBeforeOthers(threadsOfProcess());
+  outliveOthers();
   const service = new BfdService();
   let idleTimer: NodeJS.Timeout | undefined;
   const stopped = new Promise<string>((resolve) => {
@@ -35,21 +36,11 @@ export async function runBfd(options: NodeOptions): Promise<void> {
     whenIdle(0);
   });
   const server = await serveControl(bfdSocket(options), service.routes);
-  log.info('bfd started');
+  log.info({ priority }, 'bfd started');
   log.info({ why: await stopped }, 'stopping, peers are told');
   clearTimeout(idleTimer);
   server.close();
   server.closeAllConnections();
   service.close();
   await new Promise((resolve) => setTimeout(resolve, farewellMs));
-}
-
-/** Some packets a second must leave in time on a machine that is short of everything. */
-function comeFirst(log: Logger): void {
-  try {
-    setPriority(-10);
-    writeFileSync('/proc/self/oom_score_adj', '-900');
-  } catch (error) {
-    log.debug({ reason: String(error) }, 'runs with the priority of all others');
-  }
 }

@@ -30,6 +30,7 @@ const native = {
   umount2: libc.func('int umount2(const char *target, int flags)'),
   ifNameToIndex: libc.func('unsigned int if_nametoindex(const char *name)'),
   eventfd: libc.func('int eventfd(unsigned int initial, int flags)'),
+  setScheduler: libc.func('int sched_setscheduler(int pid, int policy, const void *parameters)'),
 } as const;
 
 function call(operation: string, run: () => unknown): number {
@@ -147,6 +148,11 @@ export const mount = (source: string, target: string, type: string, flags: numbe
 
 export const unmount = (target: string, flags: number): void => {
   call(`umount ${target}`, () => native.umount2(target, flags));
+};
+
+/** @param thread - 0: the one that calls. */
+export const setScheduler = (thread: number, policy: number, priority: number): void => {
+  call('sched_setscheduler', () => native.setScheduler(thread, policy, Int32Array.of(priority)));
 };
 
 /** Index of an interface in the calling thread's network namespace; undefined when there is none of that name. */

@@ -29,6 +29,8 @@ import { parseSocketAddress, socketAddress } from './sockaddr.ts';
 import { attachFilter, minTtlFilter } from './socket-filter.ts';
 
 const SO_REUSEADDR = 2;
+const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
 const SO_BINDTODEVICE = 25;
 const IPPROTO_IP = 0;
 const IP_TOS = 1;
@@ -105,18 +107,21 @@ export function connectingSocket(destination: Address, options: ConnectOptions =
   });
 }
 
+export interface UdpOptions extends TcpOptions {
+  readonly reuseAddress?: boolean;
+  /** As much as is permitted, if that is less. */
+  readonly receiveBufferBytes?: number;
+}
+
 /** A bound UDP socket. Packets that arrive with less than `minTtl` are dropped by the kernel. */
-export function udpSocket(
-  address: Address,
-  port: number,
-  options: TcpOptions & { readonly reuseAddress?: boolean } = {},
-): number {
+export function udpSocket(address: Address, port: number, options: UdpOptions = {}): number {
   return insideNetns(options.netns, () => {
     const { minTtl, ...others } = options;
     const fd = openSocket(address, SOCK_DGRAM, others);
     try {
       if (minTtl !== undefined) attachFilter(fd, minTtlFilter(familyOf(address), minTtl));
       if (options.reuseAddress) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+      if (options.receiveBufferBytes !== undefined) enlargeReceiveBuffer(fd, options.receiveBufferBytes);
       bind(fd, socketAddress(address, port, scopeOf(options)));
       return fd;
     } catch (error) {
@@ -124,6 +129,15 @@ export function udpSocket(
       throw error;
     }
   });
+}
+
+/** Beyond the system's limit where we may. */
+function enlargeReceiveBuffer(fd: number, bytes: number): void {
+  try {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
+  } catch {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+  }
 }
 
 function tcpSocket(address: Address, options: TcpOptions): number {

@@ -8,6 +8,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { NetnsRef } from '../../linux/netns.ts';
 import { udpSocket } from '../../linux/sockets.ts';
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from '../../net/address.ts';
+import type { Millis } from '../edges.ts';
 import { type BfdPacket, type BfdState, Diagnostic, decodeBfd, diagnostics, encodeBfd } from './packet.ts';
 import {
   type BfdEffect,
@@ -17,6 +18,7 @@ import {
   bfdDeadline,
   createBfdSession,
   detectionMs,
+  isOverdue,
   stepBfd,
 } from './session.ts';
 
@@ -64,12 +66,18 @@ const multihopPort = 4784;
 /** RFC 5881 §4: source ports of control packets. */
 const firstSourcePort = 49152;
 const sourcePorts = 16384;
+/** What may wait to be read: several packets of each of a thousand peers. */
+const receiveBufferBytes = 4 << 20;
+/** For so long what has come is read before a peer counts as silent. */
+const drainMs = 20;
 
 interface Live {
   peer: BfdPeer;
   session: BfdSession;
   readonly socket: Socket;
   timer: NodeJS.Timeout | undefined;
+  /** The peer seems silent, and what has come is being read. */
+  draining: NodeJS.Immediate | undefined;
   packetsIn: number;
   packetsOut: number;
   timesDown: number;
@@ -84,6 +92,8 @@ export class BfdEngine {
   /** For the first packet of a peer, which does not know our discriminator yet. */
   readonly #byPath = new Map<string, Live>();
   readonly #listeners = new Map<string, Socket>();
+  /** Packets of all peers. */
+  #packetsIn = 0;
 
   constructor(onState: (change: BfdStateChange) => void, options: BfdOptions = {}) {
     this.#onState = onState;
@@ -146,7 +156,8 @@ export class BfdEngine {
       discriminator = Math.floor(Math.random() * 0xffffffff) + 1;
     }
     const session = createBfdSession(discriminator, peer.timing, performance.now(), this.#independent);
-    const live: Live = { peer, session, socket, timer: undefined, packetsIn: 0, packetsOut: 0, timesDown: 0 };
+    const counts = { packetsIn: 0, packetsOut: 0, timesDown: 0 };
+    const live: Live = { peer, session, socket, timer: undefined, draining: undefined, ...counts };
     this.#byKey.set(peer.key, live);
     this.#byDiscriminator.set(discriminator, live);
     this.#byPath.set(pathOf(peer), live);
@@ -156,6 +167,7 @@ export class BfdEngine {
   #remove(live: Live): void {
     this.#step(live, { kind: 'admin', down: true });
     clearTimeout(live.timer);
+    clearImmediate(live.draining);
     this.#byKey.delete(live.peer.key);
     this.#byDiscriminator.delete(live.session.discriminator);
     this.#byPath.delete(pathOf(live.peer));
@@ -183,6 +195,7 @@ export class BfdEngine {
       // RFC 5881 §5: whatever came over a router is not from a neighbour.
       ...(multihop ? {} : { minTtl: 255 }),
       reuseAddress: true,
+      receiveBufferBytes,
     });
     const socket = createSocket(family === 4 ? 'udp4' : 'udp6');
     socket.on('error', () => {});
@@ -192,6 +205,7 @@ export class BfdEngine {
   }
 
   #receive(bytes: Uint8Array, from: string, multihop: boolean): void {
+    this.#packetsIn++;
     const decoded = decodeBfd(bytes);
     // No session here uses authentication, so an authenticated packet is not for one (§6.8.6).
     if (decoded.kind === 'discarded' || decoded.packet.authenticated) return;
@@ -213,8 +227,26 @@ export class BfdEngine {
     live.session = session;
     for (const effect of effects) this.#carryOut(live, effect);
     clearTimeout(live.timer);
+    clearImmediate(live.draining);
     const delay = Math.max(0, bfdDeadline(session) - performance.now());
-    live.timer = setTimeout(() => this.#step(live, { kind: 'timer' }), delay);
+    live.timer = setTimeout(() => this.#onTimer(live), delay);
+  }
+
+  #onTimer(live: Live): void {
+    const now = performance.now();
+    if (isOverdue(live.session, now)) this.#drain(live, this.#packetsIn, now + drainMs);
+    else this.#step(live, { kind: 'timer' });
+  }
+
+  /**
+   * Timers come before sockets in a turn of the event loop: if this process was held up, the packets that came meanwhile have
+   * still to be read, and are no silence. Each turn reads some; one of this peer ends the matter.
+   */
+  #drain(live: Live, packetsIn: number, until: Millis): void {
+    live.draining = setImmediate(() => {
+      if (this.#packetsIn !== packetsIn && performance.now() < until) this.#drain(live, this.#packetsIn, until);
+      else this.#step(live, { kind: 'timer' });
+    });
   }
 
   #carryOut(live: Live, effect: BfdEffect): void {

@@ -89,6 +89,9 @@ export const createBfdSession = (
 
 export const bfdDeadline = (session: BfdSession): Millis => Math.min(session.sendAt, session.detectAt ?? Infinity);
 
+/** Whether the silence has lasted for too long. */
+export const isOverdue = ({ detectAt }: BfdSession, now: Millis): boolean => detectAt !== undefined && detectAt <= now;
+
 /** §6.8.4: how long silence may last. */
 export const detectionMs = (session: BfdSession): Millis =>
   session.remoteMultiplier * Math.max(session.agreedMinRxMs, session.remoteMinTxMs);
@@ -163,7 +166,7 @@ function transition(session: BfdSession, remote: BfdState): Pick<BfdSession, 'st
 function onTimer(before: BfdSession, now: Millis, random: number): BfdStep {
   let session = before;
   const effects: BfdEffect[] = [];
-  if (session.detectAt !== undefined && session.detectAt <= now) {
+  if (isOverdue(session, now)) {
     const wasUnderWay = session.state === 'Init' || session.state === 'Up';
     session = {
       ...session,

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { NetnsRef } from '../../linux/netns.ts';
+import { callingThread, runBeforeOthers } from '../../linux/scheduling.ts';
 import { BfdEngine, type BfdPeer, type BfdReport, type BfdStateChange } from './engine.ts';
 
 export type ToBfdWorker =
@@ -20,6 +21,7 @@ export interface BfdWorkerData {
 
 const port = parentPort;
 if (port) {
+  runBeforeOthers(callingThread);
   const say = (message: FromBfdWorker): void => port.postMessage(message);
   const { netns }: BfdWorkerData = workerData ?? {};
   const engine = new BfdEngine((change) => say({ kind: 'state', change }), netns === undefined ? {} : { netns });

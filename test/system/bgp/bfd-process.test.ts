@@ -1,13 +1,13 @@
 // Shows that peers which watch a node by BFD, 50 ms × 3, notice nothing when its routing process is killed with -9: BFD runs
 // in a process of its own that says so (RFC 5880 §4.1, the C bit), and graceful restart does the rest. Not a packet and not a
-// route is lost, with BIRD and with FRR.
+// route is lost, with BIRD and with FRR; and BFD holds while the routing process takes many routes.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BfdReport } from '../../../bgp/bfd/engine.ts';
-import type { PeersReport } from '../../../bgp/status.ts';
+import type { PeersReport, StatusReport } from '../../../bgp/status.ts';
 import { callControl } from '../../../runtime/control.ts';
 import { Agent, eventually } from './agent-in-netns.ts';
 import { Bench, quietly, until } from './routers.ts';
@@ -132,15 +132,16 @@ protocol bgp twill {
   ipv4 { import all; export where source = RTS_STATIC; next hop self; };
 }`;
 
+  const startBird = (config = bird): Promise<ChildProcess> =>
+    bench.startBird(config.replace('LOGFILE', join(bench.directory, 'bird.txt')), true);
+  const birdDowns = (): number => {
+    const log = quietly(() => readFileSync(join(bench.directory, 'bird.txt'), 'utf8'));
+    return (log.match(/BFD session down|Received: BFD/g) ?? []).length;
+  };
+
   it('outlives kill -9 of the routing process: BIRD', async () => {
-    await bench.startBird(bird.replace('LOGFILE', join(bench.directory, 'bird.txt')), true);
-    const downs = (): number =>
-      (
-        quietly(() => readFileSync(join(bench.directory, 'bird.txt'), 'utf8')).match(
-          /BFD session down|Received: BFD/g,
-        ) ?? []
-      ).length;
-    await killWhileWatching(downs);
+    await startBird();
+    await killWhileWatching(birdDowns);
   });
 
   it('outlives kill -9 of the routing process: FRR', async () => {
@@ -172,10 +173,32 @@ router bgp 64601
     await killWhileWatching(downs);
   });
 
+  it('holds while the routing process takes many routes and writes them into the kernel', async () => {
+    // A million hold as well, and take five times as long.
+    const routes = 200_000;
+    await startBird();
+    bench.ip(bench.them, 'addr', 'add', '10.77.0.3/24', 'dev', 'e0');
+    await agent.put('BGPPeer', 'flood', { peerIP: '10.77.0.3', asNumber: 64602 });
+    await eventually(
+      async () => (await agent.ask<PeersReport>('/v1/peers')).peers.some(({ bfd }) => bfd?.state === 'Up'),
+      startMs,
+    );
+    await eventually(async () => (await sessions())[0]?.detectionMs === 150, startMs);
+    const [before] = await sessions();
+    const downsBefore = birdDowns();
+    const flood = [process.execPath, '--import', 'tsx', 'test/system/bgp/flood.ts'];
+    bench.start('flood', ...flood, '10.77.0.1', '10.77.0.3', '64602', `${routes}`);
+    const inKernel = async (): Promise<boolean> => (await agent.ask<StatusReport>('/v1/status')).fib.routes >= routes;
+    await eventually(inKernel, 150_000);
+    const [after] = await sessions();
+    assert.deepEqual([after?.timesDown, after?.state, after?.detectionMs], [before?.timesDown, 'Up', 150]);
+    assert.match(bench.birdc('show', 'bfd', 'sessions'), /10\.77\.0\.1 +e0 +Up/);
+    assert.equal(birdDowns(), downsBefore);
+  });
+
   // BIRD ends a session whose BFD ends, on purpose or not; gracefully when told to.
   it('is ended after the routing process, so that BIRD keeps the routes', async () => {
-    const graceful = bird.replace('bfd on;', 'bfd graceful;');
-    await bench.startBird(graceful.replace('LOGFILE', join(bench.directory, 'bird.txt')), true);
+    await startBird(bird.replace('bfd on;', 'bfd graceful;'));
     await eventually(peerUp, startMs);
     await until(() => theirRoutes().includes('via 10.77.0.1'));
     await bench.stop(node);

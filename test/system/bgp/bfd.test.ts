@@ -38,11 +38,14 @@ describe('BFD', () => {
       (one) =>
         `neighbor ${multihop ? one.replace(' local', ' local') : one.replace(' local', ' dev "e0" local')}${multihop ? ' multihop' : ''};`,
     );
-    await bench.startBird(`router id 10.77.0.2;
+    await bench.startBird(
+      `router id 10.77.0.2;
 protocol bfd {
   ${kind} { min rx interval 50 ms; min tx interval 50 ms; idle tx interval 300 ms; multiplier 3; };
   ${neighbors.join('\n  ')}
-}`);
+}`,
+      true,
+    );
   }
 
   it('comes up with BIRD over both families, and notices a broken link', async () => {

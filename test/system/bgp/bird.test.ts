@@ -267,8 +267,11 @@ protocol bgp twill {
   it('loses a dead peer in a fraction of a second by BFD, with its routes', async () => {
     const bfd = new BfdClient({ log: createLogger('test', 'silent'), netns: bench.netns });
     try {
-      await bench.startBird(`protocol bfd { interface "e0" { interval 50 ms; multiplier 3; }; }
-${birdConfig({ bgp: 'bfd on;' })}`);
+      await bench.startBird(
+        `protocol bfd { interface "e0" { interval 50 ms; multiplier 3; }; }
+${birdConfig({ bgp: 'bfd on;' })}`,
+        true,
+      );
       const timing = { minTxMs: 50, minRxMs: 50, multiplier: 3, multihop: false };
       const us = startSpeaker(bench, { peer: { bfd: timing } }, bfd);
       speaker = us;

@@ -85,12 +85,12 @@ export class Bench {
     return existsSync(path) ? readFileSync(path, 'utf8') : '';
   }
 
-  /** @param first - it gets the processor before others: a BIRD that waits for it takes its own delay for our silence. */
+  /** @param first - it gets the processor before others, as if it had one of its own: {@link withOwnProcessor}. */
   async startBird(config: string, first = false): Promise<ChildProcess> {
     const path = this.file('bird.conf', `log stderr all;\nprotocol device { scan time 1; }\n${config}`);
     const child = this.start(
       'bird',
-      ...(first ? ['nice', '-n', '-15'] : []),
+      ...(first ? withOwnProcessor : []),
       'bird',
       '-f',
       '-c',
@@ -118,6 +118,7 @@ export class Bench {
       const path = this.file(`${daemon}.conf`, daemon === 'bgpd' ? config : '', 'frr');
       this.start(
         daemon,
+        ...(daemon === 'bfdd' ? withOwnProcessor : []),
         `/usr/lib/frr/${daemon}`,
         ...['--config_file', path, '--pid_file', join(this.directory, `${daemon}.pid`), '--vty_port', '0'],
         ...['--vty_socket', this.directory, '--socket', join(this.directory, 'zserv.api'), '--log', 'stdout'],
@@ -183,6 +184,9 @@ export class Bench {
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
+
+/** A peer whose BFD waits for the processor takes its own delay for our silence. */
+const withOwnProcessor = ['chrt', '--rr', '1'] as const;
 
 const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
