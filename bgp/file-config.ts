@@ -4,6 +4,7 @@
 import { type Address, familyOf, formatAddress, type Ipv4, parseAddress, parseIpv4 } from '../net/address.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.ts';
 import { defaultLocalAsMode, parseLocalAsMode } from './local-as.ts';
+import { md5KeyProblem } from './md5-key.ts';
 import type {
   AddressFamily,
   AdjRibOutView,
@@ -241,6 +242,8 @@ function readPeer(peer: Fields, localAsn: number, holdTimeSec: number, range?: P
     peer.problem('type', `"${type}" does not go with AS ${asn} while ours is ${localAsn}`);
   }
   const password = peer.optional('password', 'a text', textOf);
+  const wrongKey = password === undefined ? undefined : md5KeyProblem(password);
+  if (wrongKey !== undefined) peer.problem('password', wrongKey);
   const ownIpv4Address = peer.optional('ownIpv4Address', 'an IPv4 address', ipv4Of);
   const ownIpv6Address = peer.optional('ownIpv6Address', 'an IPv6 address', (value) => {
     const own = addressOf(value);

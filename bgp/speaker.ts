@@ -396,27 +396,35 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   #configureListeners(settings: SpeakerSettings): void {
     const wanted = new Map(settings.listen.map((listen) => [listenKey(listen), listen]));
     for (const [key, listener] of [...this.#listeners]) {
-      if (wanted.has(key)) listener.updatePeers(settings.peers, settings.dynamicPeers);
-      else {
-        listener.close();
-        this.#listeners.delete(key);
-      }
+      if (wanted.has(key)) continue;
+      listener.close();
+      this.#listeners.delete(key);
     }
     this.#listenErrors.clear();
+    for (const [key, listener] of this.#listeners) {
+      // The kernel may refuse a key: no reason to end all that is up.
+      const update = () => listener.updatePeers(settings.peers, settings.dynamicPeers);
+      this.#orNote(key, wanted.get(key), update, 'can not set what peers need');
+    }
     for (const [key, listen] of wanted) if (!this.#listeners.has(key)) this.#listen(key, listen, settings);
   }
 
   #listen(key: string, listen: ListenSettings, { peers, dynamicPeers }: SpeakerSettings): void {
+    const open = () => {
+      const accept = (connection: Connection) => this.#accept(connection);
+      this.#listeners.set(key, this.transport.listen(listen, peers, accept, dynamicPeers));
+    };
+    this.#orNote(key, listen, open, 'can not listen');
+  }
+
+  #orNote(key: string, listen: ListenSettings | undefined, act: () => void, failure: string): void {
     try {
-      this.#listeners.set(
-        key,
-        this.transport.listen(listen, peers, (connection) => this.#accept(connection), dynamicPeers),
-      );
+      act();
     } catch (error) {
-      const where = `${formatAddress(listen.address)}:${listen.port}`;
+      const where = listen ? `${formatAddress(listen.address)}:${listen.port}` : key;
       const reason = error instanceof Error ? error.message : String(error);
       this.#listenErrors.set(key, `${where}: ${reason}`);
-      this.log.error({ address: where, error: reason }, 'can not listen');
+      this.log.error({ address: where, error: reason }, failure);
     }
   }
 

@@ -4,6 +4,7 @@ import { type BGPPeer, parseDurationMs } from '../../datastore/model/index.ts';
 import { type Address, familyOf, formatAddress } from '../../net/address.ts';
 import { prefixContains } from '../../net/prefix.ts';
 import { defaultLocalAsMode, parseLocalAsMode } from '../local-as.ts';
+import { md5KeyProblem } from '../md5-key.ts';
 import type { AddressFamily, FilterRule, PeerSettings } from '../settings.ts';
 import { bfdAnnotation, familiesAnnotation, localAsAnnotation, parseBfd, parseFamilies } from './annotations.ts';
 import { peerFilters } from './filters.ts';
@@ -55,7 +56,7 @@ export function peerSettings(
   const { resource, address, asn } = wanted;
   const spec = resource?.spec;
   const password = passwordOf(wanted, resources);
-  if (password.kind === 'missing') {
+  if (password.kind === 'unusable') {
     problems.push(password.problem);
     return undefined;
   }
@@ -169,17 +170,19 @@ function seconds(duration: string | undefined): number | undefined {
 type Password =
   | { readonly kind: 'none' }
   | { readonly kind: 'password'; readonly text: string }
-  | { readonly kind: 'missing'; readonly problem: ConfigProblem };
+  | { readonly kind: 'unusable'; readonly problem: ConfigProblem };
 
-/** A session whose password cannot be read stays down: without one it would be open to anybody. */
+/** A session whose password cannot be used stays down: without one it would be open to anybody. */
 function passwordOf({ resource }: Wanted, resources: BgpResources): Password {
   const given = resource ? resource.spec.password : resources.configurations.get('default')?.spec.nodeMeshPassword;
   const ref = given?.secretKeyRef;
   if (!ref) return { kind: 'none' };
-  const text = resources.secret(ref.name ?? '', ref.key);
-  if (text !== undefined && text !== '') return { kind: 'password', text };
+  const { name = '', key } = ref;
+  const text = resources.secret(name, key);
+  const wrong = text === undefined ? undefined : md5KeyProblem(text);
+  if (text !== undefined && wrong === undefined) return { kind: 'password', text };
   const field = resource ? 'spec.password' : 'spec.nodeMeshPassword';
   const owner = resource ? nameOf(resource) : 'BGPConfiguration/default';
-  const problem = `Secret ${ref.name ?? ''} has no key ${ref.key} here; the session stays down`;
-  return { kind: 'missing', problem: { resource: owner, field, problem } };
+  const what = wrong === undefined ? `Secret ${name} has no key ${key} here` : `key ${key} of Secret ${name} ${wrong}`;
+  return { kind: 'unusable', problem: { resource: owner, field, problem: `${what}; the session stays down` } };
 }

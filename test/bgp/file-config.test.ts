@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { settingsFromJson } from '../../bgp/file-config.ts';
+import { MD5_KEY_MAX_BYTES } from '../../bgp/md5-key.ts';
 import { defaultBestPath } from '../../bgp/settings.ts';
+import { md5KeyMaxBytes } from '../../linux/sockets.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 
 const base = { routerId: '10.99.0.1', asn: 65000, listen: [{ address: '10.99.0.1' }] };
@@ -46,6 +48,17 @@ describe('configuration file', () => {
       [second?.address, second?.port, second?.routeReflectorClient, second?.families],
       [(0xfd00n << 112n) | 1n, 1179, true, ['ipv4-unicast']],
     );
+  });
+
+  it('refuses TCP-MD5 keys that the kernel does not take, or that others would read differently', () => {
+    const of = (password: string) => problemsOf({ ...base, neighbors: [{ ...neighbor, password }] });
+    assert.deepEqual(of('secret\0tail'), [
+      'neighbors[0].password: contains a NUL byte, where other routers take it to end',
+    ]);
+    assert.deepEqual(of('é'.repeat(41)), ['neighbors[0].password: has 82 bytes, and TCP-MD5 keys have at most 80']);
+    assert.deepEqual(of(''), ['neighbors[0].password: is empty']);
+    assert.deepEqual(of('é'.repeat(40)), []);
+    assert.equal(MD5_KEY_MAX_BYTES, md5KeyMaxBytes);
   });
 
   it('reads monitoring stations with what they want to hear', () => {

@@ -393,6 +393,24 @@ describe('bgp settings from resources', () => {
     ]);
   });
 
+  it('keeps sessions down whose keys TCP-MD5 can not have, or that others would read differently', () => {
+    const mesh = { nodeMeshPassword: { secretKeyRef: { name: 'nul', key: 'bgp' } } };
+    const password = { secretKeyRef: { name: 'long', key: 'bgp' } };
+    const { settings, problems } = settingsOf('a', [
+      ...threeNodes,
+      configuration('default', mesh),
+      peer('tor', { peerIP: '192.0.2.1', asNumber: 65100, password }),
+    ]);
+    assert.deepEqual(settings?.peers, []);
+    assert.deepEqual(
+      [...new Set(problems.map(({ resource, field, problem }) => `${resource} ${field}: ${problem}`))],
+      [
+        'BGPPeer/tor spec.password: key bgp of Secret long has 82 bytes, and TCP-MD5 keys have at most 80; the session stays down',
+      'BGPConfiguration/default spec.nodeMeshPassword: key bgp of Secret nul contains a NUL byte, where other routers take it to end; the session stays down',
+        ],
+    );
+  });
+
   it('takes monitoring stations from an annotation, a node’s own before the common one', () => {
     const stations = (name: string, text: string): Given => [
       'BGPConfiguration',
@@ -799,7 +817,13 @@ const affinity = (nodeName: string, block: string, state: string): Given => [
 ];
 
 function collect(nodeName: string, given: readonly Given[]): BgpCollector {
-  const collector = new BgpCollector(nodeName, (name, key) => (name === 'none' ? undefined : `from ${name}/${key}`));
+  const secrets = new Map([
+    ['none', undefined],
+    ['nul', 'secret\0tail'],
+    ['long', 'é'.repeat(41)],
+  ]);
+  const secretOf = (name: string, key: string) => (secrets.has(name) ? secrets.get(name) : `from ${name}/${key}`);
+  const collector = new BgpCollector(nodeName, secretOf);
   collector.onUpdates(
     given.map(([kind, name, spec, labels, annotations = {}], i) => {
       const value = JSON.stringify(
