@@ -131,6 +131,8 @@ export interface Fib {
   lookUp(address: Address): ForeignMatch | undefined;
   /** Links, addresses or foreign routes changed: these addresses, looked up before, have another answer now. */
   onChange(callback: (addresses: readonly Address[]) => void): void;
+  /** An interface has another name than before. */
+  onRenamed?(callback: (interfaceIndex: number) => void): void;
   /** Routes of ours that somebody else removed or changed: the kernel, with a link that went down, or an operator. */
   onLost?(callback: (prefixes: readonly Prefix[]) => void): void;
   /** The routes to this node's pods: now, and all of them again whenever some change. */

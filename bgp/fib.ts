@@ -78,6 +78,7 @@ class KernelFib implements Fib {
   readonly #workloads: WorkloadTable;
   readonly #callbacks: ((addresses: readonly Address[]) => void)[] = [];
   readonly #lostCallbacks: ((prefixes: readonly Prefix[]) => void)[] = [];
+  readonly #renamedCallbacks: ((interfaceIndex: number) => void)[] = [];
   readonly #workloadCallbacks: ((routes: readonly WorkloadRoute[]) => void)[] = [];
   /** Written while our routes are being read back. */
   #written: Set<PrefixKey> | undefined;
@@ -275,6 +276,10 @@ class KernelFib implements Fib {
     this.#callbacks.push(callback);
   }
 
+  onRenamed(callback: (interfaceIndex: number) => void): void {
+    this.#renamedCallbacks.push(callback);
+  }
+
   onLost(callback: (prefixes: readonly Prefix[]) => void): void {
     this.#lostCallbacks.push(callback);
   }
@@ -441,7 +446,9 @@ class KernelFib implements Fib {
   #onLink(link: Link): readonly Address[] {
     // The kernel tells about the routes that come with a link that goes up, not about those that go with it.
     const changed: Address[] = [];
+    const name = this.#names.get(link.index);
     this.#names.set(link.index, link.name);
+    if (name !== undefined && name !== link.name) for (const callback of this.#renamedCallbacks) callback(link.index);
     if (link.up) {
       this.#up.add(link.index);
       if (this.#wentDown.delete(link.index)) void this.resync();

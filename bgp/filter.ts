@@ -32,6 +32,7 @@ export function prepending(filter: RouteFilter, asn: number): RouteFilter {
   return {
     acceptsAll: false,
     usesPrefix: filter.usesPrefix,
+    usesInterface: filter.usesInterface,
     evaluate: (route) => {
       const verdict = filter.evaluate(route);
       return verdict.accept ? { ...verdict, operations: [...verdict.operations, prepend] } : verdict;
@@ -61,6 +62,7 @@ function compile(settings: FilterSettings): RouteFilter {
   return {
     acceptsAll: fallback.accept && settings.rules.every(hasNoEffect),
     usesPrefix: settings.rules.some(({ match }) => match !== undefined),
+    usesInterface: settings.rules.some((rule) => rule.interface !== undefined),
     evaluate,
   };
 }

@@ -107,12 +107,32 @@ export class AdjRibIn {
       const { paths } = rib;
       paths.forEachOf(this.source, (path) => {
         const received = paths.receivedOf(path);
-        const prefix = paths.prefixes[path] ?? 0;
-        const isWanted = isUnicast(rib.prefixes.prefixOf(prefix));
-        const attributes = isWanted ? this.#filtering.apply(filter, received, rib.prefixes, prefix) : 0;
-        rib.change(path, attributes, received);
+        rib.change(path, this.#judge(rib, paths.prefixes[path] ?? 0, received), received);
       });
     }
+  }
+
+  /**
+   * Routes with these next hops are reached by other interfaces now. Those that are kept for the peer's restart may be
+   * refused for it, but no more: what has been done to them since is not known here.
+   */
+  judgeAgain(nextHops: ReadonlySet<number>): void {
+    const { filter } = this.#options;
+    if (!filter.usesInterface) return;
+    for (const rib of this.#options.ribs.values()) {
+      const { paths } = rib;
+      paths.forEachOf(this.source, (path) => {
+        const received = paths.receivedOf(path);
+        if (!nextHops.has(this.#store.nextHop[received] ?? 0)) return;
+        const attributes = this.#judge(rib, paths.prefixes[path] ?? 0, received);
+        if (attributes === 0 || paths.stale?.[path] !== 1) rib.change(path, attributes, received);
+      });
+    }
+  }
+
+  #judge(rib: FamilyRib, prefix: number, received: number): number {
+    if (!isUnicast(rib.prefixes.prefixOf(prefix))) return 0;
+    return this.#filtering.apply(this.#options.filter, received, rib.prefixes, prefix);
   }
 
   /** Takes the body of an UPDATE at bytes[from..to); a NOTIFICATION when the session must end. */

@@ -32,11 +32,14 @@ export interface RouteFilter {
   readonly acceptsAll: boolean;
   /** False when verdicts depend on the attributes and the source alone: the RIB then asks once per attribute set. */
   readonly usesPrefix: boolean;
+  /** Verdicts depend on the interface: they are asked for again when a route is reached by another one. */
+  readonly usesInterface: boolean;
   evaluate(route: FilterRoute): FilterVerdict;
 }
 
 export const acceptEverything: RouteFilter = {
   acceptsAll: true,
   usesPrefix: false,
+  usesInterface: false,
   evaluate: () => ({ accept: true, origin: undefined, operations: [] }),
 };

@@ -46,6 +46,8 @@ export class Rib {
   readonly #ownNextHops = new Set<Address>();
   /** Sources of peers that are gone. */
   readonly #retired = new Set<number>();
+  /** Inbound sides of the sources that may have routes, those of sessions that have ended among them. */
+  readonly #adjRibsIn = new Map<number, AdjRibIn>();
   readonly #originated = new Map<AddressFamily, Map<number, OriginatedRoute>>();
 
   constructor(identity: Identity, asn: number) {
@@ -85,7 +87,7 @@ export class Rib {
   open(source: number, about: Source, options: SessionOptions): AdjRibIn {
     const { context, extendedNextHop, importFilter: filter, onEndOfRib, onFindings } = options;
     const ribs = new Map(options.families.map((family) => [family, this.family(family)]));
-    return new AdjRibIn(this.store, this.filtering, {
+    const adjRibIn = new AdjRibIn(this.store, this.filtering, {
       source,
       about,
       context,
@@ -95,6 +97,14 @@ export class Rib {
       onEndOfRib,
       ...(onFindings ? { onFindings } : {}),
     });
+    this.#adjRibsIn.set(source, adjRibIn);
+    return adjRibIn;
+  }
+
+  /** Routes with these next hops are reached by other interfaces now, for which rules of filters may ask. */
+  reachedOtherwise(nextHops: ReadonlySet<number>): void {
+    this.filtering.forget();
+    for (const adjRibIn of this.#adjRibsIn.values()) adjRibIn.judgeAgain(nextHops);
   }
 
   /**
@@ -187,6 +197,7 @@ export class Rib {
   /** The peer is gone for good: its routes go now, its number when nothing names it any more. */
   retire(source: number): void {
     this.drop(source);
+    this.#adjRibsIn.delete(source);
     this.#retired.add(source);
   }
 

@@ -93,7 +93,10 @@ export class FibSync {
     nextHops.onNew = (index, { address }) => this.#judge(index, address);
     for (let index = 1; index < nextHops.end; index++) this.#judge(index, nextHops.get(index).address);
     this.#rib.filtering.interfaceOf = (attributes) => this.#interfaceOf(attributes);
+    // What has come before was judged without.
+    this.#rib.reachedOtherwise(this.#nextHopsBy(() => true));
     this.#fib.onChange((addresses) => this.#onChange(addresses));
+    this.#fib.onRenamed?.((interfaceIndex) => this.#onRenamed(interfaceIndex));
     this.#fib.onLost?.((prefixes) => this.#onLost(prefixes));
     this.#started = true;
     for (const state of this.#states.values()) {
@@ -245,10 +248,28 @@ export class FibSync {
       }
       this.#touchStatics(address);
     }
-    // Rules may ask for the interface.
-    if (indexes.size > 0) this.#rib.filtering.forget();
+    this.#reachedOtherwise(indexes);
+  }
+
+  #reachedOtherwise(indexes: ReadonlySet<number>): void {
+    if (indexes.size > 0) this.#rib.reachedOtherwise(indexes);
     this.#touchUsers(indexes);
     this.onWork();
+  }
+
+  #onRenamed(renamed: number): void {
+    if (!this.#closed) this.#reachedOtherwise(this.#nextHopsBy((interfaceIndex) => interfaceIndex === renamed));
+  }
+
+  /** Next hops, by number, that are reached by such an interface. */
+  #nextHopsBy(isMeant: (interfaceIndex: number) => boolean): ReadonlySet<number> {
+    const { nextHops } = this.#rib.store;
+    const found = new Set<number>();
+    for (let index = 1; index < nextHops.end; index++) {
+      const interfaceIndex = this.#interfaceIndexOf(nextHops.get(index).address);
+      if (interfaceIndex !== undefined && isMeant(interfaceIndex)) found.add(index);
+    }
+    return found;
   }
 
   #touchStatics(gateway: Address): void {
@@ -488,10 +509,13 @@ export class FibSync {
   #interfaceOf(attributes: number): string | undefined {
     const { nextHop, nextHops } = this.#rib.store;
     const index = nextHop[attributes] ?? 0;
-    const resolution = index === 0 ? undefined : this.#resolver.resolve(nextHops.get(index).address);
-    if (resolution?.kind !== 'reached') return undefined;
-    const interfaceIndex = resolution.hops[0]?.interfaceIndex;
+    const interfaceIndex = index === 0 ? undefined : this.#interfaceIndexOf(nextHops.get(index).address);
     return interfaceIndex === undefined ? undefined : this.#fib.nameOf?.(interfaceIndex);
+  }
+
+  #interfaceIndexOf(nextHop: Address): number | undefined {
+    const resolution = this.#resolver.resolve(nextHop);
+    return resolution.kind === 'reached' ? resolution.hops[0]?.interfaceIndex : undefined;
   }
 
   #nextHopsOf({ store, paths }: FamilyRib, path: number): FibNextHop[] {

@@ -12,7 +12,7 @@ import type {
   Transport,
 } from '../../bgp/edges.ts';
 import { acceptAll, type PeerSettings, type SpeakerSettings } from '../../bgp/settings.ts';
-import { Speaker } from '../../bgp/speaker.ts';
+import { Speaker, type SpeakerOptions } from '../../bgp/speaker.ts';
 import type { Address } from '../../net/address.ts';
 
 /** Time goes from event to event. */
@@ -288,9 +288,15 @@ export function speakerSettings(
   };
 }
 
-export function speakerIn(world: World, address: Address, failureDetector?: FailureDetector): Speaker {
+export function speakerIn(
+  world: World,
+  address: Address,
+  failureDetector?: FailureDetector,
+  openFib?: SpeakerOptions['openFib'],
+): Speaker {
   return new Speaker({
     ...(failureDetector ? { failureDetector } : {}),
+    ...(openFib ? { openFib } : {}),
     transport: world.transport(address),
     clock: world.clock(),
     log: pino({ level: process.env['TWILL_TEST_LOG'] ?? 'silent' }),

@@ -406,8 +406,8 @@ describe('bgp settings from resources', () => {
       [...new Set(problems.map(({ resource, field, problem }) => `${resource} ${field}: ${problem}`))],
       [
         'BGPPeer/tor spec.password: key bgp of Secret long has 82 bytes, and TCP-MD5 keys have at most 80; the session stays down',
-      'BGPConfiguration/default spec.nodeMeshPassword: key bgp of Secret nul contains a NUL byte, where other routers take it to end; the session stays down',
-        ],
+        'BGPConfiguration/default spec.nodeMeshPassword: key bgp of Secret nul contains a NUL byte, where other routers take it to end; the session stays down',
+      ],
     );
   });
 

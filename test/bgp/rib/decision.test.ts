@@ -188,6 +188,7 @@ describe('routes that may not be chosen', () => {
     const prepends = {
       acceptsAll: false,
       usesPrefix: true,
+      usesInterface: false,
       evaluate: ({ prefix: { address } }: { readonly prefix: { readonly address: unknown } }) => ({
         accept: true,
         origin: 'test',

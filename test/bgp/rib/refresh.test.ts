@@ -33,6 +33,7 @@ function stuckPeer(lab: Lab, treatment: Partial<Treatment> = {}): TestPeer {
 const without = (text: string): RouteFilter => ({
   acceptsAll: false,
   usesPrefix: true,
+  usesInterface: false,
   evaluate: (route) => ({ accept: route.prefix.address !== prefix(text).address, origin: 'test', operations: [] }),
 });
 

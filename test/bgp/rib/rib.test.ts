@@ -435,6 +435,7 @@ describe('routes between peers', () => {
 const only = (text: string): RouteFilter => ({
   acceptsAll: false,
   usesPrefix: true,
+  usesInterface: false,
   evaluate: (route) => ({
     accept: route.prefix.address === prefixOrNone(text),
     origin: 'test',

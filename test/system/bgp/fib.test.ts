@@ -186,6 +186,25 @@ describe('bgp fib, in the kernel', () => {
     assert.deepEqual(await fib.apply([route], []), [{ prefix: route.prefix, error: 'ENETUNREACH' }]);
   });
 
+  it('tells of an interface that is called differently', async () => {
+    const [way] = waysTo('10.0.2.2');
+    const index = way?.interfaceIndex ?? 0;
+    assert.equal(fib.nameOf?.(index), 'e2');
+    const renamed: number[] = [];
+    fib.onRenamed?.((one) => renamed.push(one));
+    ip('link', 'add', 'e8', 'type', 'veth', 'peer', 'name', 'p8');
+    ip('link', 'set', 'e8', 'name', 'e9');
+    ip('link', 'set', 'e2', 'down');
+    ip('link', 'set', 'e2', 'name', 'uplink');
+    await until(() => renamed.includes(index));
+    assert.equal(fib.nameOf?.(index), 'uplink');
+    ip('link', 'set', 'uplink', 'name', 'e2');
+    ip('link', 'set', 'e2', 'up');
+    ip('link', 'del', 'e9');
+    await until(() => fib.nameOf?.(index) === 'e2' && waysTo('10.0.2.2').length === 1);
+    ip('addr', 'replace', 'fd00:2::1/64', 'dev', 'e2', 'nodad');
+  });
+
   it('resolves next hops, and tells when a link or a foreign route changes the answer', async () => {
     const changes: unknown[] = [];
     fib.onChange((addresses) => changes.push(...addresses));
