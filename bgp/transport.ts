@@ -36,7 +36,8 @@ export const createTransport = (options: { readonly netns?: NetnsRef } = {}): Tr
 
 class TcpTransport implements Transport {
   readonly #connections = new Set<TcpConnection>();
-  readonly #readBuffer = Buffer.allocUnsafeSlow(readBufferBytes);
+  /** No Buffer: what is kept of a message is taken with slice(), which of a Buffer would be no copy but the next bytes read. */
+  readonly #readBuffer = new Uint8Array(readBufferBytes);
   readonly #inNetns: { readonly netns?: NetnsRef };
 
   constructor(netns: NetnsRef | undefined) {

@@ -127,8 +127,8 @@ class Stage {
     const connection = new Ear(PEERS + number);
     this.#accept(connection);
     const send = (said: Uint8Array): void => {
-      // Buffers are what sockets bring, and to V8 they are another type.
-      const stream = Buffer.from(said.buffer, said.byteOffset, said.length);
+      // Never a Buffer, as what the transport reads is none: to V8 they are two types.
+      const stream = new Uint8Array(said.buffer, said.byteOffset, said.length);
       for (let at = 0; at < stream.length; at += READ_BYTES) {
         connection.handlers?.onBytes(stream.subarray(at, at + READ_BYTES));
         this.#run();

@@ -73,11 +73,18 @@ export function shutdownData(text: string): Uint8Array {
   return data;
 }
 
+/** RFC 9003 §2; and GoBGP's hard reset is a shutdown of which only the subcode has been changed. */
+const subcodesWithText: ReadonlySet<number> = new Set([
+  CeaseSubcode.administrativeShutdown,
+  CeaseSubcode.administrativeReset,
+  CeaseSubcode.hardReset,
+]);
+
 /** The text of an administrative shutdown or reset; undefined when there is none or it is not UTF-8. */
 export function shutdownText(message: NotificationMessage): string | undefined {
   const { code, subcode, data } = message;
   if (code !== ErrorCode.cease) return undefined;
-  if (subcode !== CeaseSubcode.administrativeShutdown && subcode !== CeaseSubcode.administrativeReset) return undefined;
+  if (!subcodesWithText.has(subcode)) return undefined;
   const length = data[0] ?? 0;
   if (length === 0 || length > data.length - 1) return undefined;
   try {
@@ -100,15 +107,19 @@ const codeNames = new Map<number, { readonly name: string; readonly subcodes: Re
   [ErrorCode.sendHoldTimerExpired, { name: 'send hold timer expired', subcodes: {} }],
 ]);
 
+/** A text's second byte, behind its length, is at least this, and no subcode is. */
+const FIRST_LETTER = 0x20;
+
 /** "Cease: administrative shutdown (6/2): maintenance". */
 export function describeNotification(message: NotificationMessage): string {
   const { code, subcode } = message;
   const known = codeNames.get(code);
   const subcodeName = Object.entries(known?.subcodes ?? {}).find(([, value]) => value === subcode)?.[0];
   const words = subcodeName?.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  if (code === ErrorCode.cease && subcode === CeaseSubcode.hardReset && message.data.length >= 2) {
-    // RFC 8538 §3.1: the real reason is inside.
-    const [innerCode = 0, innerSubcode = 0] = message.data;
+  const [innerCode = 0, innerSubcode = FIRST_LETTER] = message.data;
+  // RFC 8538 §3.1: the real reason is inside, unless it is a text, as GoBGP's.
+  const isHardReset = code === ErrorCode.cease && subcode === CeaseSubcode.hardReset;
+  if (isHardReset && codeNames.has(innerCode) && innerSubcode < FIRST_LETTER) {
     return `hard reset: ${describeNotification(notification(innerCode, innerSubcode, message.data.subarray(2)))}`;
   }
   const text = shutdownText(message);

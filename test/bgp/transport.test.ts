@@ -55,6 +55,24 @@ describe('bgp transport', () => {
     assert.equal(made.client.incoming, false);
   });
 
+  it('lets the receiver keep a slice() of what it has read', async () => {
+    const made = await pair({}, {});
+    assert(!('error' in made));
+    const kept: Uint8Array[] = [];
+    made.server.setHandlers({ onBytes: (bytes) => kept.push(bytes.slice()), onDrain: () => {}, onClose: () => {} });
+    made.client.write(Uint8Array.of(1, 2));
+    await until(() => kept.length === 1);
+    made.client.write(Uint8Array.of(3, 4));
+    await until(() => kept.length === 2);
+    assert.deepEqual(
+      kept.map((bytes) => [...bytes]),
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    );
+  });
+
   it('counts what a stuck peer has not taken, and says when it has caught up', async () => {
     const made = await pair({}, {});
     assert(!('error' in made));

@@ -234,6 +234,16 @@ describe('BGP messages', () => {
       'Cease: administrative shutdown (6/2): rebuild',
     );
     assert.equal(describeNotification(notification(2, 2)), 'OPEN message error: bad peer as (2/2)');
+    const shutdown = Uint8Array.of(6, 2, ...shutdownData('rebuild'));
+    assert.equal(
+      describeNotification(notification(6, 9, shutdown)),
+      'hard reset: Cease: administrative shutdown (6/2): rebuild',
+    );
+    // GoBGP does not put the shutdown inside, whatever its text's length could be taken for.
+    for (const text of ['rack move', 'reload', 'go']) {
+      assert.equal(describeNotification(notification(6, 9, shutdownData(text))), `Cease: hard reset (6/9): ${text}`);
+    }
+    assert.equal(describeNotification(notification(6, 9)), 'Cease: hard reset (6/9)');
   });
 });
 

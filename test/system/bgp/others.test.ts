@@ -101,7 +101,7 @@ protocol bgp twill { local 10.77.0.2 as 64601; neighbor 10.77.0.1 as 64701; ipv4
     // With -d it prints every record that it has understood.
     const read = bench.run('gobgp', '-p', '50051', '-d', 'mrt', 'inject', 'global', dump);
     assert.match(read, /Addr \[10\.77\.0\.2\] AS \[64601\]/);
-    assert.match(read, /Prefix \[192\.0\.2\.0\/24\].*64601 \{Nexthop: 10\.77\.0\.2\} \{Communities: 64601:7\}/);
+    assert.match(read, /Prefix \[192\.0\.2\.0\/24\].*64601\}? \{Nexthop: 10\.77\.0\.2\} \{Communities: 64601:7\}/);
     assert.match(read, /Prefix \[10\.244\.0\.0\/26\]/);
   });
 

@@ -122,7 +122,9 @@ export class Bench {
         `/usr/lib/frr/${daemon}`,
         ...['--config_file', path, '--pid_file', join(this.directory, `${daemon}.pid`), '--vty_port', '0'],
         ...['--vty_socket', this.directory, '--socket', join(this.directory, 'zserv.api'), '--log', 'stdout'],
-        ...(daemon === 'bfdd' ? ['--bfdctl', join(this.directory, 'bfdd.sock')] : []),
+        ...(daemon === 'bfdd' && hasOption('/usr/lib/frr/bfdd', '--bfdctl')
+          ? ['--bfdctl', join(this.directory, 'bfdd.sock')]
+          : []),
       );
       await until(
         () => quietly(() => this.vtysh('show version', daemon)) !== '',
@@ -210,6 +212,10 @@ export function quietly(run: () => string): string {
     return '';
   }
 }
+
+/** FRR 10 has no --bfdctl any more, and FRR 8 would put its socket where that of the system is. */
+const hasOption = (program: string, option: string): boolean =>
+  execFileSync(program, ['--help'], { encoding: 'utf8' }).includes(option);
 
 function userIds(user: string): { uid: number; gid: number } {
   const line = readFileSync('/etc/passwd', 'utf8')
