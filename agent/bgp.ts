@@ -31,7 +31,7 @@ import { type Syncer, type SyncerUpdate, type SyncStatus, startSyncer } from '..
 import { formatIpv4, parseAddress } from '../net/address.ts';
 import { parsePrefixOrAddress } from '../net/prefix.ts';
 import { ControlError, type ControlRoutes, PlainText, serveControl } from '../runtime/control.ts';
-import { createLogger, type Logger } from '../runtime/log.ts';
+import { createAdjustableLogger, type Logger, type LogLevel } from '../runtime/log.ts';
 import { bfdSocket, bgpSocket, type NodeOptions } from './options.ts';
 import { SecretFiles } from './secret-files.ts';
 import { askForChild, onSupervisorGone } from './supervisor.ts';
@@ -52,7 +52,7 @@ const clock: Clock = {
 
 /** Runs until a signal comes or the supervisor is gone. */
 export async function runBgp(options: NodeOptions): Promise<void> {
-  const log = createLogger('bgp', options.logLevel);
+  const { log, setLevel } = createAdjustableLogger('bgp', options.logLevel);
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
     onSupervisorGone(() => resolve('supervisor gone'));
@@ -72,7 +72,8 @@ export async function runBgp(options: NodeOptions): Promise<void> {
   const collector = new BgpCollector(options.nodeName, secrets.read);
   const drops = new TcpDrops(clock);
   const localAddresses = new LocalAddresses(log);
-  const feed = new Feed(options.nodeName, store, { collector, speaker, discovery, localAddresses, log });
+  const onLogLevel = (level: LogLevel | undefined): void => setLevel(level ?? options.logLevel);
+  const feed = new Feed(options.nodeName, store, { collector, speaker, discovery, localAddresses, log, onLogLevel });
   const syncer = startSyncer({
     store,
     prefixes: [...collector.prefixes(), ReadyFlag.key],
@@ -114,6 +115,7 @@ interface FeedParts {
   readonly discovery: PeerDiscovery;
   readonly localAddresses: LocalAddresses;
   readonly log: Logger;
+  readonly onLogLevel: (level: LogLevel | undefined) => void;
 }
 
 /** From the resources to the speaker; nothing before the first complete picture. */
@@ -129,6 +131,7 @@ class Feed {
   readonly #localAddresses: LocalAddresses;
   readonly #workloads: WorkloadFeed;
   readonly #log: Logger;
+  readonly #onLogLevel: FeedParts['onLogLevel'];
   readonly #ready = new ReadyFlag();
   #timer: NodeJS.Timeout | undefined;
 
@@ -139,6 +142,7 @@ class Feed {
     this.#discovery = parts.discovery;
     this.#localAddresses = parts.localAddresses;
     this.#log = parts.log;
+    this.#onLogLevel = parts.onLogLevel;
     this.#workloads = new WorkloadFeed(store, parts.collector, () => this.refresh(), parts.log);
   }
 
@@ -180,7 +184,8 @@ class Feed {
     // At the start all peers are wanted at once: a restart ends, and stale routes go, when those that are known have spoken.
     if (!this.#workloads.isReady && !this.settings) return;
     const result = speakerSettings(this.#collector.resources(), this.#nodeName);
-    const { settings: own, drain, localAddresses, interfaces, problems } = result;
+    const { settings: own, drain, localAddresses, interfaces, logLevel, problems } = result;
+    this.#onLogLevel(logLevel);
     this.#report([...this.#collector.problems(), ...problems]);
     // A node that has lost its resource keeps what it has: whoever deletes a Node stops its agent too.
     if (!own) return;

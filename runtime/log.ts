@@ -3,7 +3,7 @@
 // A message is constant, facts are fields: log.info({ peer, state }, 'session changed').
 // State changes are info, packets trace. A component has a child logger: log.child({ peer: '10.0.0.2' }).
 
-import { destination, type Logger, levels, pino } from 'pino';
+import { type DestinationStream, destination, type Logger, levels, pino } from 'pino';
 
 export type { Logger } from 'pino';
 
@@ -11,17 +11,60 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 export type LogLevel = (typeof logLevels)[number];
 
 /** The process's logger. `name` is the program or child: "felix", "bgp", "node". */
-export function createLogger(name: string, level: LogLevel = 'info'): Logger {
-  const options = {
-    name,
-    level,
-    base: { name, pid: process.pid },
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+export const createLogger = (name: string, level: LogLevel = 'info'): Logger => loggerWith(name, level, () => {});
+
+/** A logger whose level can be changed while the process runs. */
+export interface AdjustableLogger {
+  readonly log: Logger;
+  /** Child loggers follow, but for those that were given a level of their own. */
+  setLevel(level: LogLevel): void;
+}
+
+export function createAdjustableLogger(
+  name: string,
+  level: LogLevel,
+  to: DestinationStream = standardError(),
+): AdjustableLogger {
+  // Children have a level each, and come and go with what they log for.
+  let children: WeakRef<Logger>[] = [];
+  let roomFor = 64;
+  const onChild = (child: Logger): void => {
+    if (children.length >= roomFor) {
+      children = children.filter((one) => one.deref() !== undefined);
+      roomFor = Math.max(64, children.length * 2);
+    }
+    children.push(new WeakRef(child));
   };
-  if (process.stderr.isTTY)
-    return pino(options, { write: (line: string) => void process.stderr.write(toPeople(line)) });
+  const log = loggerWith(name, level, onChild, to);
+  const setLevel = (next: LogLevel): void => {
+    const { level: before } = log;
+    if (next === before) return;
+    log.level = next;
+    for (const one of children) {
+      const child = one.deref();
+      if (child?.level === before) child.level = next;
+    }
+  };
+  return { log, setLevel };
+}
+
+function loggerWith(name: string, level: LogLevel, onChild: (child: Logger) => void, to = standardError()): Logger {
+  return pino(
+    {
+      name,
+      level,
+      base: { name, pid: process.pid },
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      onChild,
+    },
+    to,
+  );
+}
+
+function standardError(): DestinationStream {
+  if (process.stderr.isTTY) return { write: (line: string) => void process.stderr.write(toPeople(line)) };
   // Synchronous: what was logged before a crash is there after it.
-  return pino(options, destination({ fd: 2, sync: true }));
+  return destination({ fd: 2, sync: true });
 }
 
 const dim = (text: string): string => `\u001b[2m${text}\u001b[0m`;

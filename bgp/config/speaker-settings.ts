@@ -14,6 +14,7 @@ import {
   parsePrefixOrAddress,
   prefixOf,
 } from '../../net/prefix.ts';
+import type { LogLevel } from '../../runtime/log.ts';
 import type { InterfacePeering } from '../discovery.ts';
 import type {
   FibSettings,
@@ -58,15 +59,18 @@ export interface SettingsResult {
   readonly localAddresses: readonly Address[];
   /** Peers to be found on interfaces: see discovery.ts. */
   readonly interfaces: readonly InterfacePeering[];
+  /** Undefined: as the program was started. */
+  readonly logLevel: LogLevel | undefined;
   readonly problems: readonly ConfigProblem[];
 }
 
 export function speakerSettings(resources: BgpResources, nodeName: string): SettingsResult {
+  const logLevel = logLevelOf(resources, nodeName);
   const nodes = allNodeFacts(resources);
   const self = nodes.get(nodeName);
   if (!self || (self.address4 === undefined && self.address6 === undefined)) {
     const problems = [nodeProblem(resources, nodeName)];
-    return { settings: undefined, drain: false, localAddresses: [], interfaces: [], problems };
+    return { settings: undefined, drain: false, localAddresses: [], interfaces: [], logLevel, problems };
   }
   const common = resources.configurations.get('default')?.spec;
   const sessions = peersOf({ self, nodes, resources, poolRules: poolExportRules(resources) });
@@ -109,6 +113,7 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
     drain,
     localAddresses,
     interfaces,
+    logLevel,
     problems: [
       ...sessions.problems,
       ...bmp.problems,
@@ -117,6 +122,22 @@ export function speakerSettings(resources: BgpResources, nodeName: string): Sett
       ...reservedProblems(resources),
     ],
   };
+}
+
+const logLevels = {
+  Trace: 'trace',
+  Debug: 'debug',
+  Info: 'info',
+  Warning: 'warn',
+  Error: 'error',
+  Fatal: 'fatal',
+} as const;
+
+/** The node's own before the common one. */
+function logLevelOf({ configurations }: BgpResources, nodeName: string): LogLevel | undefined {
+  const [own, common] = [`node.${nodeName}`, 'default'].map((name) => configurations.get(name)?.spec.logSeverityScreen);
+  const severity = own ?? common;
+  return severity && logLevels[severity];
 }
 
 interface Annotated<T> {

@@ -411,6 +411,27 @@ describe('bgp settings from resources', () => {
     );
   });
 
+  it('says from which severity on to log: the node’s own before the common one, and nothing when neither does', () => {
+    const levelOf = (...given: Given[]) => {
+      const collector = collect('a', [...threeNodes, ...given]);
+      return speakerSettings(collector.resources(), 'a').logLevel;
+    };
+    const common = configuration('default', { logSeverityScreen: 'Warning' });
+    assert.equal(levelOf(), undefined);
+    assert.equal(levelOf(common), 'warn');
+    assert.equal(levelOf(common, configuration('node.a', { logSeverityScreen: 'Trace' })), 'trace');
+    assert.equal(levelOf(common, configuration('node.b', { logSeverityScreen: 'Trace' })), 'warn');
+    assert.equal(levelOf(common, configuration('node.a', { listenPort: 1179 })), 'warn');
+    for (const [severity, level] of [
+      ['Debug', 'debug'],
+      ['Info', 'info'],
+      ['Error', 'error'],
+      ['Fatal', 'fatal'],
+    ]) {
+      assert.equal(levelOf(configuration('default', { logSeverityScreen: severity })), level);
+    }
+  });
+
   it('takes monitoring stations from an annotation, a node’s own before the common one', () => {
     const stations = (name: string, text: string): Given => [
       'BGPConfiguration',

@@ -16,6 +16,7 @@ export class Agent {
   readonly endpoint: string;
   readonly children: ChildProcess[] = [];
   readonly #store: KvStore;
+  #log = '';
 
   private constructor(bench: Bench, endpoint: string, store: KvStore, datastore: ChildProcess) {
     this.bench = bench;
@@ -49,6 +50,9 @@ export class Agent {
   #start(node: string, netns: string, directory: string): ChildProcess {
     const words = ['bgp', '--node-name', node, '--run-dir', directory, '--state-dir', directory];
     const child = run(netns, 'agent/main.ts', ...words, '--etcd-endpoints', this.endpoint);
+    child.stderr?.on('data', (text) => {
+      this.#log += String(text);
+    });
     this.children.push(child);
     return child;
   }
@@ -86,6 +90,13 @@ export class Agent {
     return callControl(join(this.bench.directory, 'bgp.sock'), path) as Promise<T>;
   }
 
+  /** What the bgp children that start() and startOther() made have logged since the last call. */
+  takeLog(): string {
+    const log = this.#log;
+    this.#log = '';
+    return log;
+  }
+
   async revision(): Promise<number> {
     return (await this.#store.status()).revision;
   }
@@ -103,7 +114,12 @@ export class Agent {
 function run(netns: string | undefined, script: string, ...words: string[]): ChildProcess {
   const node = [process.execPath, '--import', 'tsx', script, ...words];
   const [program = '', ...argv] = netns === undefined ? node : ['nsenter', `--net=${netns}`, '--', ...node];
-  return spawn(program, argv, { stdio: ['ignore', 'ignore', process.env['TWILL_LOG_LEVEL'] ? 'inherit' : 'ignore'] });
+  const child = spawn(program, argv, {
+    stdio: ['ignore', 'ignore', process.env['TWILL_LOG_LEVEL'] ? 'inherit' : 'pipe'],
+  });
+  // Whoever is not listened to must not wait for it.
+  child.stderr?.resume();
+  return child;
 }
 
 export async function eventually(condition: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {

@@ -92,6 +92,28 @@ describe('twill-node bgp', () => {
     for (const state of seen) assert.match(state.split(' | ')[1] ?? '', /via 10\.77\.0\.1/);
   });
 
+  it('logs from the severity on that BGPConfiguration names, the node’s own before the common one, while it runs', async () => {
+    const logged = async (level: 'debug' | 'info' | 'error'): Promise<boolean> => {
+      agent.takeLog();
+      // Settings are logged as debug, drops of a peer as info.
+      await affinity(`10.244.${9 + turn++}.0/26`, 'confirmed');
+      await put('BGPPeer', 'nobody', { peerIP: `10.77.0.${100 + turn}`, asNumber: 64999 });
+      await eventually(async () => (await peers()).peers.some(({ address }) => address === `10.77.0.${100 + turn}`));
+      const levels = new Set([...agent.takeLog().matchAll(/"level":(\d+)/g)].map(([, number]) => Number(number)));
+      return levels.has({ debug: 20, info: 30, error: 50 }[level]);
+    };
+    let turn = 0;
+    await put('BGPConfiguration', 'default', { logSeverityScreen: 'Debug' });
+    await eventually(() => logged('debug'));
+    await put('BGPConfiguration', 'node.n1', { logSeverityScreen: 'Error' });
+    await eventually(async () => !(await logged('info')));
+    await agent.delete('BGPConfiguration', 'node.n1');
+    await eventually(() => logged('debug'));
+    await agent.delete('BGPConfiguration', 'default');
+    await eventually(async () => !(await logged('debug')) && (await logged('info')));
+    await agent.delete('BGPPeer', 'nobody');
+  });
+
   it('answers twillctl bgp and drains a node', async () => {
     const twillctl = (...words: string[]): string =>
       execFileSync(process.execPath, ['--import', 'tsx', 'cli/main.ts', ...words], {
