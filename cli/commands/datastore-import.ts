@@ -14,7 +14,7 @@ import { changeResource } from './change.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 import { exportedKinds, PART_END } from './datastore-export.ts';
 import { lockDatastore } from './datastore-lock.ts';
-import { inOrder, report } from './outcome.ts';
+import { report, tryAll } from './outcome.ts';
 
 export interface ImportOptions extends GlobalOptions {
   readonly filename: string;
@@ -37,10 +37,14 @@ export async function runImport(options: ImportOptions, world: World): Promise<v
     await lockDatastore(resources, world);
     const show = progressOf(world);
     let done = 0;
-    const outcome = await inOrder(parts.resources, async ({ resource }) => {
-      await resources.apply(resource as DraftOf<Kind>);
-      show(`${++done} of ${parts.resources.length} resources`);
-    });
+    const outcome = await tryAll(
+      parts.resources,
+      ({ resource }) => ({ kind: resource.kind, ...resource.metadata }),
+      async ({ resource }) => {
+        await resources.apply(resource as DraftOf<Kind>);
+        show(`${++done} of ${parts.resources.length} resources`);
+      },
+    );
     report(
       'apply',
       parts.resources.map(({ resource }) => resource.kind),

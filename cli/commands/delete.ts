@@ -5,11 +5,12 @@ import { NotFoundError, type Resources } from '../../datastore/resources.ts';
 import { identifyManifests, refusalOfKubernetesPolicy } from '../checked.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
 import { readManifests } from '../manifests.ts';
+import { progressOf } from '../output/progress.ts';
 import { emptyPool } from '../pool-removal.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 import { dryRunOf } from './dry-run.ts';
-import { inOrder, report } from './outcome.ts';
+import { report, tryAll } from './outcome.ts';
 
 export interface DeleteOptions extends GlobalOptions {
   readonly filename?: readonly string[];
@@ -34,7 +35,7 @@ export async function runDelete(
   options: DeleteOptions,
   world: World,
 ): Promise<void> {
-  const targets = await deleteTargets(kindName, names, options, world);
+  const targets = tiersLast(await deleteTargets(kindName, names, options, world));
   if (targets.length === 0) {
     if (!options.skipEmpty) throw new CommandError('No resources specified');
     world.out('No resources specified\n');
@@ -42,18 +43,22 @@ export async function runDelete(
   }
   await withResources(options, world, async (real) => {
     const resources = options.dryRun ? dryRunOf(real) : real;
-    const outcome = await inOrder(targets, async ({ kind, name, namespace, resourceVersion }) => {
-      const refusal = kind === 'NetworkPolicy' ? refusalOfKubernetesPolicy(name) : undefined;
-      if (refusal !== undefined) throw new CommandError(refusal);
-      try {
-        if (kind === 'IPPool' && !options.dryRun) await emptyBefore(resources, name, world);
-        await resources.delete(kind, name, namespace, kind === 'IPPool' ? undefined : resourceVersion);
-        if (options.dryRun)
-          world.out(`${kind} ${namespace === undefined ? '' : `${namespace}/`}${name} would be deleted\n`);
-      } catch (error) {
-        if (!(error instanceof NotFoundError && options.skipNotExists)) throw error;
-      }
-    });
+    const showProgress = progressOf(world);
+    let done = 0;
+    const gone = new Set<DeleteTarget>();
+    const outcome = await tryAll(
+      targets,
+      (target) => target,
+      async (target) => {
+        if (await deleteOne(target, resources, options, world)) gone.add(target);
+        showProgress(`${++done} of ${targets.length} done`);
+      },
+    );
+    for (const target of options.dryRun ? targets : []) {
+      const { kind, name, namespace } = target;
+      if (gone.has(target))
+        world.out(`${kind} ${namespace === undefined ? '' : `${namespace}/`}${name} would be deleted\n`);
+    }
     report(
       'delete',
       targets.map((target) => target.kind),
@@ -63,12 +68,37 @@ export async function runDelete(
   });
 }
 
+/** False when it was not there, and that is no error. */
+async function deleteOne(
+  { kind, name, namespace, resourceVersion }: DeleteTarget,
+  resources: Resources,
+  options: DeleteOptions,
+  world: World,
+): Promise<boolean> {
+  const refusal = kind === 'NetworkPolicy' ? refusalOfKubernetesPolicy(name) : undefined;
+  if (refusal !== undefined) throw new CommandError(refusal);
+  try {
+    if (kind === 'IPPool' && !options.dryRun) await emptyBefore(resources, name, world);
+    await resources.delete(kind, name, namespace, kind === 'IPPool' ? undefined : resourceVersion);
+    return true;
+  } catch (error) {
+    if (error instanceof NotFoundError && options.skipNotExists) return false;
+    throw error;
+  }
+}
+
 async function emptyBefore(resources: Resources, name: string, world: World): Promise<void> {
   const { addressesInUse } = await emptyPool(resources, name);
   if (addressesInUse > 0) {
     world.err(`IPPool ${name}: ${addressesInUse} of its addresses are in use; they stay so until their pods go\n`);
   }
 }
+
+/** A tier can only go when its policies have gone; the files that made both name it first. */
+const tiersLast = (targets: readonly DeleteTarget[]): readonly DeleteTarget[] => [
+  ...targets.filter(({ kind }) => kind !== 'Tier'),
+  ...targets.filter(({ kind }) => kind === 'Tier'),
+];
 
 async function deleteTargets(
   kindName: string | undefined,

@@ -4,13 +4,13 @@ import { bootstrap } from '../../datastore/bootstrap.ts';
 import { type DraftOf, encodeResource, type Kind, type Resource } from '../../datastore/model/index.ts';
 import { AlreadyExistsError, ConflictError, ResourceError, type Resources } from '../../datastore/resources.ts';
 import { version } from '../../runtime/version.ts';
-import { checkManifests } from '../checked.ts';
+import { type CheckedManifest, checkManifests } from '../checked.ts';
 import { readManifests } from '../manifests.ts';
 import { progressOf } from '../output/progress.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 import { dryRunOf } from './dry-run.ts';
-import { inOrder, report } from './outcome.ts';
+import { report, tryAll } from './outcome.ts';
 
 export type WriteVerb = 'create' | 'apply' | 'replace';
 
@@ -41,12 +41,19 @@ export async function runWrite(verb: WriteVerb, options: WriteOptions, world: Wo
     const resources = options.dryRun ? dryRunOf(real) : real;
     await makeReady(resources);
     const showProgress = progressOf(world);
-    let tried = 0;
-    const outcome = await inOrder(checked, async ({ resource }) => {
-      showProgress(`${tried++} of ${checked.length} done`);
-      const happened = await writeOne(verb, resource, resources, options);
-      if (options.dryRun) world.out(`${describe(resource)} would be ${happened}\n`);
+    let done = 0;
+    const happenings = new Map<CheckedManifest, Happened>();
+    const placeOf = ({ resource }: CheckedManifest) => ({ kind: resource.kind, ...resource.metadata });
+    const outcome = await tryAll(checked, placeOf, async (manifest) => {
+      happenings.set(manifest, await writeOne(verb, manifest.resource, resources, options));
+      showProgress(`${++done} of ${checked.length} done`);
     });
+    if (options.dryRun) {
+      for (const manifest of checked) {
+        const happened = happenings.get(manifest);
+        if (happened !== undefined) world.out(`${describe(manifest.resource)} would be ${happened}\n`);
+      }
+    }
     report(
       verb,
       checked.map(({ resource }) => resource.kind),
