@@ -2,7 +2,7 @@
 
 import { type KindDeclaration, metadataType } from '../kinds/common.ts';
 import { apiVersion } from '../kinds.ts';
-import type { Field, JsonSchema, Type } from './types.ts';
+import { type Field, type JsonSchema, Refused, type Type } from './types.ts';
 
 /** `crd`: only what the Kubernetes API server accepts in a CustomResourceDefinition. */
 export type SchemaFlavour = 'editor' | 'crd';
@@ -12,7 +12,7 @@ export function jsonSchemaOf(type: Type, flavour: SchemaFlavour): JsonSchema {
     case 'any':
       return flavour === 'crd' ? { 'x-kubernetes-preserve-unknown-fields': true } : {};
     case 'scalar':
-      return flavour === 'crd' ? forKubernetes(type.jsonSchema) : withoutExtensions(type.jsonSchema);
+      return flavour === 'crd' ? forKubernetes(type.jsonSchema) : forManifests(type);
     case 'list':
       return {
         type: 'array',
@@ -48,10 +48,31 @@ function fieldSchema(field: Field, flavour: SchemaFlavour): JsonSchema {
   ];
   return {
     description: words.filter(Boolean).join(' '),
-    ...jsonSchemaOf(field.type, flavour),
+    ...(flavour === 'editor' && field.presence !== 'required'
+      ? orNull(jsonSchemaOf(field.type, flavour))
+      : jsonSchemaOf(field.type, flavour)),
     ...constant,
     ...(flavour === 'editor' && field.deprecated && { deprecated: true }),
   };
+}
+
+/** What a scalar may be in a manifest: where text is wanted, YAML's `80` and `true` are text too, if they can be. */
+function forManifests(type: Extract<Type, { kind: 'scalar' }>): JsonSchema {
+  const schema = withoutExtensions(type.manifestSchema ?? type.jsonSchema);
+  if (schema['type'] !== 'string') return schema;
+  const takes = (words: readonly string[]): boolean => words.some((word) => !(type.read(word) instanceof Refused));
+  const number = takes(['0', '1', '12', '123456', '1.5']) ? ['number'] : [];
+  const boolean = takes(['true', 'false']) ? ['boolean'] : [];
+  return number.length + boolean.length === 0 ? schema : { ...schema, type: ['string', ...number, ...boolean] };
+}
+
+/** `field: null`, or nothing behind the colon, is as good as no field. */
+function orNull(schema: JsonSchema): JsonSchema {
+  const { type, anyOf } = schema;
+  const alternatives = Array.isArray(anyOf) ? { anyOf: [...anyOf, { type: 'null' }] } : {};
+  const types = typeof type === 'string' || Array.isArray(type) ? { type: [type, 'null'].flat() } : {};
+  const words = Array.isArray(schema['enum']) ? { enum: [...schema['enum'], null] } : {};
+  return { ...schema, ...alternatives, ...types, ...words };
 }
 
 const withoutExtensions = (schema: JsonSchema): JsonSchema =>
@@ -65,7 +86,7 @@ function forKubernetes(schema: JsonSchema): JsonSchema {
 
 /** The schema of one kind's resources, as manifests have them. */
 export function resourceSchema(declaration: KindDeclaration): JsonSchema {
-  const { kind, doc, spec, status, namespaced } = declaration;
+  const { kind, doc, spec, status } = declaration;
   const metadata = objectSchema(metadataType, 'editor');
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
@@ -75,7 +96,8 @@ export function resourceSchema(declaration: KindDeclaration): JsonSchema {
     properties: {
       kind: { const: kind },
       apiVersion: { const: apiVersion },
-      metadata: { ...metadata, required: namespaced ? ['name', 'namespace'] : ['name'] },
+      // Without a namespace it is that of the command line, or `default`.
+      metadata: { ...metadata, required: ['name'] },
       spec: jsonSchemaOf(spec, 'editor'),
       ...(status && { status: jsonSchemaOf(status, 'editor') }),
     },

@@ -105,6 +105,13 @@ export const asNumber: ScalarType<number> = {
   kind: 'scalar',
   name: 'AS number',
   jsonSchema: { type: 'integer', minimum: 0, maximum: 4294967295, format: 'int64' },
+  // `asNumber: 1.10` without quotes is the number 1.1, which is refused.
+  manifestSchema: {
+    anyOf: [
+      { type: 'integer', minimum: 0, maximum: 4294967295 },
+      { type: 'string', pattern: '^[0-9]{1,10}$|^[0-9]{1,5}\\.[0-9]{1,5}$' },
+    ],
+  },
   read: (value) => {
     const number = typeof value === 'string' ? parseAsNumber(value) : value;
     if (typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= 4294967295) return number;

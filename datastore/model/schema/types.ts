@@ -25,6 +25,8 @@ export interface ScalarType<T> {
   /** For people: "CIDR", "integer, 20 to 32". */
   readonly name: string;
   readonly jsonSchema: JsonSchema;
+  /** For people's editors, where manifests may have more forms than the API's own objects. */
+  readonly manifestSchema?: JsonSchema;
   /** The value as it is stored ("8080" becomes 8080), or why it is refused. */
   readonly read: (value: unknown) => T | Refused;
 }
