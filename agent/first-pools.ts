@@ -110,7 +110,13 @@ export const poolOptions = {
   defaultPool: flag({
     flag: 'default-pool',
     default: false,
-    help: 'When there is no IP pool at all, make one: 192.168.0.0/16, or the next private range that this machine does not use.',
+    help: 'When there is no IP pool at all, make them: 192.168.0.0/16, or the next private range that this machine does not use, and for IPv6 a random unique local /48.',
+  }),
+  ipv6Support: flag({
+    flag: 'ipv6-support',
+    environment: 'FELIX_IPV6SUPPORT',
+    default: true,
+    help: 'Whether an IPv6 pool is among those made by themselves.',
   }),
 } as const;
 

@@ -3,6 +3,8 @@
 // They start when the datastore answers and go on when it goes away: an ADD then fails with "try again later", and what
 // runs stays as it is.
 
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { serveCni } from '../cni/server.ts';
 import { bootstrap } from '../datastore/bootstrap.ts';
@@ -17,7 +19,7 @@ import { ClusterView } from '../ipam/view.ts';
 import { ControlError, callControl } from '../runtime/control.ts';
 import type { Logger } from '../runtime/log.ts';
 import { version } from '../runtime/version.ts';
-import { defaultPoolRange } from './default-pool.ts';
+import { defaultPoolRange, uniqueLocalRange } from './default-pool.ts';
 import { askedFor, firstIpv4Pool, firstIpv6Pool } from './first-pools.ts';
 import type { Readiness } from './health.ts';
 import { ensureNode } from './node-resource.ts';
@@ -94,8 +96,9 @@ export async function runNodeServices(
 
 async function prepareDatastore(store: KvStore, options: NodeOptions, log: Logger): Promise<void> {
   const resources = new Resources(store);
-  const ipv4 = askedFor(options.ipv4Pool) ?? (await defaultPool(resources, options, log));
-  const ipv6 = askedFor(options.ipv6Pool);
+  const byItself = await defaultRanges(resources, options, log);
+  const ipv4 = askedFor(options.ipv4Pool) ?? byItself.ipv4;
+  const ipv6 = askedFor(options.ipv6Pool) ?? byItself.ipv6;
   const made = await bootstrap(resources, {
     version,
     clusterType: ['twill', 'bgp'],
@@ -108,18 +111,21 @@ async function prepareDatastore(store: KvStore, options: NodeOptions, log: Logge
   if (await ensureNode(resources, options)) log.info({ node: options.nodeName }, 'node resource written');
 }
 
-/** When it is asked for, and there is no pool of any kind yet. */
-async function defaultPool(resources: Resources, options: NodeOptions, log: Logger): Promise<string | undefined> {
-  if (
-    !options.defaultPool ||
-    options.ipv4Pool ||
-    askedFor(options.ipv6Pool) ||
-    (await resources.list('IPPool')).resources.length > 0
-  )
-    return undefined;
-  const range = defaultPoolRange(networkInterfaces());
-  if (range === undefined) log.warn('this machine uses every range of a default pool, none is made');
-  return range;
+/** When they are asked for, and there is no pool of any kind yet. */
+async function defaultRanges(
+  resources: Resources,
+  options: NodeOptions,
+  log: Logger,
+): Promise<{ readonly ipv4?: string; readonly ipv6?: string }> {
+  if (!options.defaultPool || (await resources.list('IPPool')).resources.length > 0) return {};
+  // A range that was asked for, or `none`, stands instead of what would be made by itself.
+  const wantsIpv4 = !options.ipv4Pool && !askedFor(options.ipv6Pool);
+  const ipv4 = wantsIpv4 ? defaultPoolRange(networkInterfaces()) : undefined;
+  if (wantsIpv4 && ipv4 === undefined) log.warn('this machine uses every range of a default pool, none is made');
+  // A kernel without IPv6 has no such directory.
+  const hasIpv6 = options.ipv6Support && existsSync('/proc/sys/net/ipv6');
+  const ipv6 = hasIpv6 && !options.ipv6Pool ? uniqueLocalRange(randomBytes) : undefined;
+  return { ...(ipv4 !== undefined && { ipv4 }), ...(ipv6 !== undefined && { ipv6 }) };
 }
 
 interface ViewSyncer {

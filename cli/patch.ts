@@ -1,4 +1,4 @@
-// Patches as values: JSON merge patch (RFC 7396) and JSON patch (RFC 6902).
+// Patches as values: JSON merge patch (RFC 7396), Kubernetes' strategic merge patch, and JSON patch (RFC 6902).
 
 import { isDeepStrictEqual } from 'node:util';
 import { isObject } from '../datastore/model/schema/check.ts';
@@ -16,6 +16,52 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
     else result[name] = mergePatch(result[name], value);
   }
   return result;
+}
+
+const DELETE_FROM = '$deleteFromPrimitiveList/';
+const ELEMENT_ORDER = '$setElementOrder/';
+
+/**
+ * As mergePatch, and with the directives of a strategic merge patch. No list of Calico's specs declares a merge key, so lists
+ * are replaced, as by calicoctl.
+ */
+export function strategicMergePatch(target: unknown, patch: unknown): PatchResult {
+  try {
+    return { kind: 'patched', value: mergeStrategically(target, patch) };
+  } catch (error) {
+    if (error instanceof DirectiveError) return refuse(error.message);
+    throw error;
+  }
+}
+
+class DirectiveError extends Error {}
+
+function mergeStrategically(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch;
+  const { $patch: directive = 'merge', $retainKeys: retained, ...fields } = patch;
+  if (directive === 'replace') return fields;
+  if (directive === 'delete') return {};
+  if (directive !== 'merge')
+    throw new DirectiveError(`$patch is ${JSON.stringify(directive)}; it can be merge, replace or delete`);
+  const result: Record<string, unknown> = isObject(target) ? { ...target } : {};
+  if (retained !== undefined) {
+    if (!Array.isArray(retained)) throw new DirectiveError('$retainKeys is not a list of names');
+    for (const name of Object.keys(result)) if (!retained.includes(name)) delete result[name];
+  }
+  for (const [name, value] of Object.entries(fields)) {
+    if (name.startsWith(DELETE_FROM)) deleteFromList(result, name.slice(DELETE_FROM.length), value);
+    // The order of a list that is replaced is that of the patch.
+    else if (name.startsWith(ELEMENT_ORDER)) continue;
+    else if (value === null) delete result[name];
+    else result[name] = mergeStrategically(result[name], value);
+  }
+  return result;
+}
+
+function deleteFromList(object: Record<string, unknown>, name: string, values: unknown): void {
+  const list = object[name];
+  if (!Array.isArray(values)) throw new DirectiveError(`${DELETE_FROM}${name} is not a list`);
+  if (Array.isArray(list)) object[name] = list.filter((item) => !values.includes(item));
 }
 
 /** Applies the operations in order; the first that cannot be done refuses the whole. */

@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { admit, admitDeletion } from './admission.ts';
 import { authorKey } from './authors.ts';
+import { builtIn, isAsBuiltIn, withBuiltIn } from './built-in.ts';
 import {
   type Compare,
   type KvEntry,
@@ -109,6 +110,8 @@ export class Resources {
     if (kind === 'BlockAffinity') {
       return (await this.list(kind)).resources.find(({ metadata }) => metadata.name === name);
     }
+    const ours = builtIn(kind, name);
+    if (ours) return ours;
     const id = idFor(kind, name, namespace);
     const entry = await this.store.get(resourceKey(id));
     const found = entry && resourceIn(decodeResource(kind, entry), id);
@@ -132,6 +135,14 @@ export class Resources {
 
   /** The same page by page, in bounded memory, all of one revision: `at`, or that of the first page. */
   async *pages<K extends Kind>(kind: K, namespace?: string, at?: Revision): AsyncGenerator<ResourceList<K>> {
+    yield* withBuiltIn(kind, this.#storedPages(kind, namespace, at));
+  }
+
+  async *#storedPages<K extends Kind>(
+    kind: K,
+    namespace: string | undefined,
+    at: Revision | undefined,
+  ): AsyncGenerator<ResourceList<K>> {
     const prefix = kind === 'BlockAffinity' ? affinitiesPrefix : resourcePrefix(kind, namespace);
     for await (const { entries, revision } of pagesOf(this.store, prefix, { revision: at })) {
       if (kind !== 'BlockAffinity') yield { ...decodeAll(kind, entries), revision };
@@ -146,6 +157,7 @@ export class Resources {
 
   /** Throws AlreadyExistsError or InvalidError. */
   async create<K extends Kind>(draft: DraftOf<K>): Promise<ResourceOf<K>> {
+    if (builtIn(draft.kind, draft.metadata.name)) throw new AlreadyExistsError(idFor(draft.kind, draft.metadata.name));
     const prepared = this.prepareCreate<K>(draft);
     await this.admit(prepared.resource, undefined);
     return this.write(prepared, undefined);
@@ -173,6 +185,11 @@ export class Resources {
   async update<K extends Kind>(draft: DraftOf<K>): Promise<ResourceOf<K>> {
     const { resourceVersion, uid } = draft.metadata;
     const id = idFor(draft.kind, draft.metadata.name, draft.metadata.namespace);
+    const ours = builtIn<K>(draft.kind as K, draft.metadata.name);
+    if (ours) {
+      if (isAsBuiltIn(draft, ours)) return ours;
+      throw new ForbiddenError(id, 'is built in and cannot be changed');
+    }
     for (let attempt = 1; ; attempt++) {
       const entry = await this.store.get(resourceKey(id));
       if (!entry) throw resourceVersion === undefined ? new NotFoundError(id) : new ConflictError(id, undefined);

@@ -3,7 +3,7 @@
 import { checkChange, type DraftOf, formatFault, type Kind, type Resource } from '../../datastore/model/index.ts';
 import { ConflictError, NotFoundError, ResourceError, type Resources } from '../../datastore/resources.ts';
 import { namespaceFor, resolveKind } from '../kind-names.ts';
-import { jsonPatch, mergePatch } from '../patch.ts';
+import { jsonPatch, mergePatch, type PatchResult, strategicMergePatch } from '../patch.ts';
 import { CommandError, type World } from '../world.ts';
 import { type GlobalOptions, withResources } from './context.ts';
 
@@ -42,15 +42,12 @@ export async function runPatch(kindName: string, name: string, options: PatchOpt
   const target = { kind, name, namespace: namespaceFor(kind, options.namespace, undefined) };
   const patch = await parsePatch(options.patch);
   const type = options.type ?? 'strategic';
-  // No list of our resources has a merge key, so a strategic merge is a plain one.
-  if (type !== 'strategic' && type !== 'merge' && type !== 'json') {
-    throw new CommandError(`--type must be one of strategic, json, merge; not ${type}`);
-  }
+  const apply = patches[type];
+  if (apply === undefined) throw new CommandError(`--type must be one of strategic, json, merge; not ${type}`);
   await withResources(options, world, async (resources) => {
     try {
       await changeResource(resources, target, (resource) => {
-        if (type !== 'json') return mergePatch(resource, patch);
-        const result = jsonPatch(resource, patch);
+        const result = apply(resource, patch);
         if (result.kind === 'refused') throw new CommandError(`Hit error: ${result.problem}`);
         return result.value;
       });
@@ -62,6 +59,12 @@ export async function runPatch(kindName: string, name: string, options: PatchOpt
     world.out(`Successfully patched 1 '${kind}' resource\n`);
   });
 }
+
+const patches: Readonly<Record<string, (target: unknown, patch: unknown) => PatchResult>> = {
+  strategic: strategicMergePatch,
+  merge: (target, patch) => ({ kind: 'patched', value: mergePatch(target, patch) }),
+  json: jsonPatch,
+};
 
 async function parsePatch(text: string): Promise<unknown> {
   const { parse } = await import('../yaml.ts');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { detectAddress, parseMethod, withLength } from '../../agent/autodetect.ts';
-import { defaultPoolRange } from '../../agent/default-pool.ts';
+import { defaultPoolRange, uniqueLocalRange } from '../../agent/default-pool.ts';
 
 const one = (cidr: string) => {
   const [address = ''] = cidr.split('/');
@@ -76,5 +76,12 @@ describe('the default pool', () => {
     assert.equal(defaultPoolRange({}), '192.168.0.0/16');
     assert.equal(defaultPoolRange({ a: [one('192.168.7.1/24'), one('172.16.0.1/12')] }), undefined);
     assert.equal(defaultPoolRange({ a: [one('192.168.7.1/24'), one('172.16.0.1/16')] }), '172.17.0.0/16');
+  });
+
+  it('makes a random unique local /48 for IPv6', () => {
+    const of = (...bytes: number[]) => uniqueLocalRange(() => Uint8Array.from(bytes));
+    assert.equal(of(0x12, 0x34, 0x56, 0x78, 0x9a), 'fd12:3456:789a::/48');
+    assert.equal(of(0, 0, 0, 0, 1), 'fd00:0:1::/48');
+    assert.equal(of(0, 0, 0, 0, 0), 'fd00::/48');
   });
 });

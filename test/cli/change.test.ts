@@ -1,7 +1,7 @@
 // patch, label, validate, and Go templates.
 
 import assert from 'node:assert/strict';
-import { jsonPatch, mergePatch } from '../../cli/patch.ts';
+import { jsonPatch, mergePatch, strategicMergePatch } from '../../cli/patch.ts';
 import { Cli } from './harness.ts';
 
 const pool = `
@@ -25,6 +25,32 @@ describe('patches', () => {
       c: { e: 2, f: [1] },
     });
     assert.deepEqual(mergePatch(['a'], { b: 1 }), { b: 1 });
+  });
+
+  it('merge strategically as Kubernetes does where no list has a merge key', () => {
+    const before = { a: { b: 1, c: 2 }, list: [{ name: 'x', v: 1 }], words: ['p', 'q', 'r'] };
+    const cases: readonly (readonly [unknown, unknown])[] = [
+      [{ a: { b: null, d: 3 } }, { ...before, a: { c: 2, d: 3 } }],
+      [{ a: { $patch: 'replace', d: 3 } }, { ...before, a: { d: 3 } }],
+      [{ a: { $patch: 'delete' } }, { ...before, a: {} }],
+      [{ a: { $retainKeys: ['c', 'd'], d: 3 } }, { ...before, a: { c: 2, d: 3 } }],
+      [{ list: [{ name: 'x', w: 2 }] }, { ...before, list: [{ name: 'x', w: 2 }] }],
+      [{ '$deleteFromPrimitiveList/words': ['q', 'z'] }, { ...before, words: ['p', 'r'] }],
+      [
+        { '$setElementOrder/words': ['r'], words: ['r', 's'] },
+        { ...before, words: ['r', 's'] },
+      ],
+    ];
+    for (const [patch, value] of cases)
+      assert.deepEqual(strategicMergePatch(before, patch), { kind: 'patched', value }, JSON.stringify(patch));
+    for (const [patch, problem] of [
+      [{ a: { $patch: 'remove' } }, /\$patch is "remove"; it can be merge, replace or delete/],
+      [{ $retainKeys: 'a' }, /\$retainKeys is not a list/],
+      [{ '$deleteFromPrimitiveList/words': 'q' }, /is not a list/],
+    ] as const) {
+      const result = strategicMergePatch(before, patch);
+      assert.match(result.kind === 'refused' ? result.problem : result.kind, problem);
+    }
   });
 
   it('operate as RFC 6902 says', () => {

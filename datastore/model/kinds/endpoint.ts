@@ -1,5 +1,6 @@
 // WorkloadEndpoint, HostEndpoint, Profile, NetworkSet, GlobalNetworkSet: what policy applies to and matches.
 
+import { isDeepStrictEqual } from 'node:util';
 import { familyOf, parseAddress } from '../../../net/address.ts';
 import { parseInterfaceAddress } from '../../../net/prefix.ts';
 import { describe, integer, text } from '../schema/scalars.ts';
@@ -211,8 +212,9 @@ export const profile = kind('Profile', {
     labelsToApply: optional(map(labelKey, labelValue), 'Labels that the endpoints get.'),
   }),
   rules: [
-    ({ metadata }, report) => {
-      if (metadata.name === builtInProfile.name) report('metadata.name', 'is built in', 'choose another name');
+    ({ metadata, spec }, report) => {
+      if (metadata.name === builtInProfile.name && !isDeepStrictEqual(spec, builtInProfile.rules))
+        report('metadata.name', 'is built in', 'choose another name');
     },
   ],
   protectedNames: [builtInProfile.name],
