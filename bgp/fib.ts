@@ -20,6 +20,7 @@ import type { NetnsRef } from '../linux/netns.ts';
 import { type Address, isLinkLocal } from '../net/address.ts';
 import { familyOfPrefix, type Prefix } from '../net/prefix.ts';
 import type { Fib, FibFailure, FibRoute, ForeignMatch, Way, WorkloadRoute } from './edges.ts';
+import { Links } from './links.ts';
 import { type ForeignRoute, NextHopTable } from './next-hops.ts';
 import type { FibSettings } from './settings.ts';
 import { WorkloadTable } from './workload-table.ts';
@@ -60,11 +61,7 @@ class KernelFib implements Fib {
   readonly #rtnetlink: Rtnetlink;
   readonly #monitor: Monitor;
   readonly #nextHops = new NextHopTable();
-  readonly #interfaceOf: (address: Address) => number | undefined;
-  /** Interfaces that are up, and the link-local next hops that were asked for with their answers. */
-  readonly #up = new Set<number>();
-  readonly #names = new Map<number, string>();
-  readonly #linkLocal = new Map<Address, number | undefined>();
+  readonly #links: Links;
   /** Interfaces that went down and may have been a way of a route with several: the kernel does not tell of its return. */
   readonly #wentDown = new Set<number>();
   /** Prefixes of the routes that we have in the kernel. */
@@ -89,7 +86,7 @@ class KernelFib implements Fib {
   constructor({ settings, netns, interfaceOf = () => undefined }: FibOptions) {
     this.#settings = settings;
     this.#workloads = new WorkloadTable(settings.workloadProtocol);
-    this.#interfaceOf = interfaceOf;
+    this.#links = new Links(interfaceOf);
     const inNetns = netns === undefined ? {} : { netns };
     this.#rtnetlink = new Rtnetlink(inNetns);
     // Listening comes before reading, so that nothing is missed between reading the table and its first change.
@@ -112,17 +109,14 @@ class KernelFib implements Fib {
 
   async #readAll(): Promise<void> {
     const foreign: ForeignRoute[] = [];
-    this.#up.clear();
-    for (const link of this.#rtnetlink.links()) {
-      this.#names.set(link.index, link.name);
-      if (link.up) this.#up.add(link.index);
-    }
+    this.#links.clear();
+    for (const link of this.#rtnetlink.links()) this.#setLink(link);
     this.#workloads.clear();
     for (const family of [4, 6] as const) {
       for (const route of await this.#rtnetlink.routesInSlices({ family, table: this.#settings.table })) {
         if (route.protocol === this.#settings.protocol) continue;
         const seen = foreignRoute(route);
-        const ways = seen.ways.filter(({ interfaceIndex }) => this.#up.has(interfaceIndex));
+        const ways = seen.ways.filter(({ interfaceIndex }) => this.#links.isUp(interfaceIndex));
         if (seen.ways.length > 0 && ways.length === 0) continue;
         foreign.push({ ...seen, ways });
         this.#workloads.set(route);
@@ -253,19 +247,11 @@ class KernelFib implements Fib {
   }
 
   lookUp(address: Address): ForeignMatch | undefined {
-    if (!isLinkLocal(address)) return this.#nextHops.lookUp(address);
-    const interfaceIndex = this.#linkOf(address);
-    this.#linkLocal.set(address, interfaceIndex);
-    return { length: 128, priority: 0, ways: interfaceIndex === undefined ? [] : [{ interfaceIndex }] };
-  }
-
-  #linkOf(address: Address): number | undefined {
-    const index = this.#interfaceOf(address);
-    return index !== undefined && this.#up.has(index) ? index : undefined;
+    return isLinkLocal(address) ? this.#links.lookUp(address) : this.#nextHops.lookUp(address);
   }
 
   nameOf(interfaceIndex: number): string | undefined {
-    return this.#names.get(interfaceIndex);
+    return this.#links.nameOf(interfaceIndex);
   }
 
   isWaiting(prefix: Prefix): boolean {
@@ -438,28 +424,26 @@ class KernelFib implements Fib {
 
   #onLinkRemoved(link: Link): readonly Address[] {
     const changed = this.#onLink({ ...link, up: false });
-    this.#names.delete(link.index);
+    this.#links.forget(link.index);
     this.#wentDown.delete(link.index);
     return changed;
   }
 
   #onLink(link: Link): readonly Address[] {
     // The kernel tells about the routes that come with a link that goes up, not about those that go with it.
-    const changed: Address[] = [];
-    const name = this.#names.get(link.index);
-    this.#names.set(link.index, link.name);
-    if (name !== undefined && name !== link.name) for (const callback of this.#renamedCallbacks) callback(link.index);
+    this.#setLink(link);
     if (link.up) {
-      this.#up.add(link.index);
       if (this.#wentDown.delete(link.index)) void this.resync();
-    } else {
-      this.#up.delete(link.index);
-      changed.push(...this.#nextHops.removeInterface(link.index));
-      if (changed.length > 0) this.#wentDown.add(link.index);
-      this.#workloads.removeInterface(link.index);
+      return this.#links.changed();
     }
-    for (const [address, before] of this.#linkLocal) if (this.#linkOf(address) !== before) changed.push(address);
-    return changed;
+    const changed = this.#nextHops.removeInterface(link.index);
+    if (changed.length > 0) this.#wentDown.add(link.index);
+    this.#workloads.removeInterface(link.index);
+    return [...changed, ...this.#links.changed()];
+  }
+
+  #setLink(link: Link): void {
+    if (this.#links.set(link)) for (const callback of this.#renamedCallbacks) callback(link.index);
   }
 
   #tellWorkloads(): void {

@@ -14,6 +14,8 @@
 // outside it is the same. Timers are deadlines in the state: nextDeadline() tells the shell when to send `timer`.
 
 import type { Millis } from './edges.ts';
+import { isOld, winsCollision } from './fsm-collision.ts';
+import { carriesText, hardReset, isBadPeerAs, isCollision, isProtocolError } from './fsm-notifications.ts';
 import {
   createSession,
   establishedLink,
@@ -31,7 +33,7 @@ import {
 import { checkOpen, negotiate, openFor } from './negotiate.ts';
 import type { ConnectionId, DownReason, SessionConfig, SessionEffect, SessionEvent } from './session-types.ts';
 import type { NotificationMessage, OpenMessage } from './wire/message.ts';
-import { CeaseSubcode, ErrorCode, FsmSubcode, notification, OpenSubcode, shutdownData } from './wire/notification.ts';
+import { CeaseSubcode, ErrorCode, FsmSubcode, notification, shutdownData } from './wire/notification.ts';
 
 export { createSession, establishedLink, type Link, nextDeadline, type Session };
 
@@ -48,8 +50,6 @@ const stableMs = 60_000;
 /** After the loss of a session: soon, but not all peers of a dead router in the same moment. */
 const reconnectMs = 500;
 const firstRetryMs = 500;
-/** A second connection during this first while is a race between the two ends, not a restarted peer. */
-const raceMs = 3000;
 
 /** RFC 9687 §3.2: at least eight minutes, at least twice the hold time. */
 export const sendHoldMs = (holdTimeSec: number): Millis => Math.max(480_000, 2000 * holdTimeSec);
@@ -311,7 +311,7 @@ class Machine {
       return;
     }
     const rivals = this.#session.links.filter(({ id, phase }) => id !== link.id && rank[phase] >= rank.OpenConfirm);
-    if (!rivals.every((rival) => this.#wins(current, rival, open))) {
+    if (!rivals.every((rival) => winsCollision(current, rival, { ours: config, theirs: open, now: this.#now }))) {
       this.#dropRival(current);
       return;
     }
@@ -325,23 +325,8 @@ class Machine {
     this.#sendKeepalive(next);
   }
 
-  /** §6.8: which of two connections to one peer stays, seen when the OPEN of `link` has come. */
-  #wins(link: Link, rival: Link, open: OpenMessage): boolean {
-    // RFC 4724 §4.2: a peer that restarted without our noticing opens anew; the old connection is dead.
-    if (this.#isOld(rival)) return link.incoming && promisesRestart(rival);
-    // Young sessions are compared too (§8.1.1 CollisionDetectEstablishedState): one end may be in Established while the
-    // other is not, and by one rule for all states both close the same connection.
-    if (link.incoming === rival.incoming) return true;
-    const { routerId, localAsn } = shownConfig(this.#session);
-    // RFC 6286 §2.3: with equal identifiers the higher AS number.
-    const weAreHigher = routerId === open.routerId ? localAsn > open.asn : routerId > open.routerId;
-    return link.incoming !== weAreHigher;
-  }
-
-  #isOld = (link: Link): boolean => link.phase === 'Established' && this.#now - link.since > raceMs;
-
   #dropRival(link: Link): void {
-    if (this.#isOld(link)) {
+    if (isOld(link, this.#now)) {
       // No NOTIFICATION (RFC 4724 §4.2): it would end the graceful restart.
       this.#effects.push({ kind: 'close', connection: link.id, abort: true });
     } else {
@@ -502,27 +487,3 @@ class Machine {
 
   #soon = (): Millis => this.#now + reconnectMs * this.#random;
 }
-
-/**
- * Trying again at once would most likely end in the same way. All else – a lost connection, an expired hold timer, an
- * administrator at the other end – leads to Active, where the peer is welcome when it comes back.
- */
-function isProtocolError(reason: DownReason): boolean {
-  if (reason.kind !== 'notification-sent' && reason.kind !== 'notification-received') return false;
-  return reason.notification.code !== ErrorCode.cease && reason.notification.code !== ErrorCode.holdTimerExpired;
-}
-
-const isBadPeerAs = (reason: DownReason): boolean =>
-  reason.kind === 'notification-received' &&
-  reason.notification.code === ErrorCode.openMessage &&
-  reason.notification.subcode === OpenSubcode.badPeerAs;
-
-const isCollision = ({ code, subcode }: NotificationMessage): boolean =>
-  code === ErrorCode.cease && subcode === CeaseSubcode.connectionCollision;
-
-/** RFC 8538 §3.1: the real reason rides inside. */
-const hardReset = ({ code, subcode, data }: NotificationMessage): NotificationMessage =>
-  notification(ErrorCode.cease, CeaseSubcode.hardReset, Uint8Array.of(code, subcode, ...data));
-
-const carriesText = (subcode: number): boolean =>
-  subcode === CeaseSubcode.administrativeShutdown || subcode === CeaseSubcode.administrativeReset;

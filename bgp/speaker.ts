@@ -6,16 +6,15 @@
 //
 // One timer is armed for the earliest deadline of all sessions. speaker/ has the parts: peer.ts, fib-sync.ts, report.ts.
 
-import { type Address, formatAddress, type Ipv4 } from '../net/address.ts';
+import { type Address, formatAddress } from '../net/address.ts';
 import { formatPrefix, hostPrefix, type Prefix, prefixContains } from '../net/prefix.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { BfdPeer, BfdStateChange } from './bfd/engine.ts';
+import type { BfdStateChange } from './bfd/engine.ts';
 import type {
   Clock,
   Connection,
   FailureDetector,
   Fib,
-  Listener,
   Millis,
   MonitoredPeer,
   MonitoredSpeaker,
@@ -28,12 +27,22 @@ import {
   type AddressFamily,
   defaultBestPath,
   type FibSettings,
-  type ListenSettings,
   type PeerSettings,
   type SpeakerSettings,
 } from './settings.ts';
+import { bfdPeers } from './speaker/bfd-peers.ts';
+import {
+  changesFamilies,
+  hasSameIdentity,
+  importPart,
+  isSame,
+  openPart,
+  plainJson,
+  sessionPart,
+} from './speaker/changes.ts';
 import { Fallbacks } from './speaker/fallbacks.ts';
 import { FibSync } from './speaker/fib-sync.ts';
+import { Listeners } from './speaker/listeners.ts';
 import { Peer } from './speaker/peer.ts';
 import type { PeerHost } from './speaker/peer-host.ts';
 import * as report from './speaker/report.ts';
@@ -75,8 +84,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   #rib: Rib | undefined;
   readonly #peers = new Map<string, Peer>();
   readonly #byAddress = new Map<Address, Peer>();
-  readonly #listeners = new Map<string, Listener>();
-  readonly #listenErrors = new Map<string, string>();
+  readonly #listeners: Listeners;
   #fib: FibSync | undefined;
   #fibKey = '';
   #workloadRoutes: readonly WorkloadRoute[] = [];
@@ -103,6 +111,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.clock = options.clock;
     this.log = options.log;
     this.#defer = options.defer ?? setImmediate;
+    this.#listeners = new Listeners(options.transport, (connection) => this.#accept(connection), options.log);
     if (options.failureDetector) options.failureDetector.onState = (change) => this.#onBfdState(change);
   }
 
@@ -210,7 +219,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     else if (!hasSameIdentity(before, settings)) this.#beginAnew(settings);
     this.#configureFib(settings);
     this.#configurePeers(settings, before);
-    this.#configureListeners(settings);
+    this.#listeners.configure(settings);
     this.#watchByBfd();
     this.monitor?.configure(settings.bmp ?? [], this);
     this.rib.setBestPath(settings.bestPath ?? defaultBestPath);
@@ -393,41 +402,6 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 
   // Connections.
 
-  #configureListeners(settings: SpeakerSettings): void {
-    const wanted = new Map(settings.listen.map((listen) => [listenKey(listen), listen]));
-    for (const [key, listener] of [...this.#listeners]) {
-      if (wanted.has(key)) continue;
-      listener.close();
-      this.#listeners.delete(key);
-    }
-    this.#listenErrors.clear();
-    for (const [key, listener] of this.#listeners) {
-      // The kernel may refuse a key: no reason to end all that is up.
-      const update = () => listener.updatePeers(settings.peers, settings.dynamicPeers);
-      this.#orNote(key, wanted.get(key), update, 'can not set what peers need');
-    }
-    for (const [key, listen] of wanted) if (!this.#listeners.has(key)) this.#listen(key, listen, settings);
-  }
-
-  #listen(key: string, listen: ListenSettings, { peers, dynamicPeers }: SpeakerSettings): void {
-    const open = () => {
-      const accept = (connection: Connection) => this.#accept(connection);
-      this.#listeners.set(key, this.transport.listen(listen, peers, accept, dynamicPeers));
-    };
-    this.#orNote(key, listen, open, 'can not listen');
-  }
-
-  #orNote(key: string, listen: ListenSettings | undefined, act: () => void, failure: string): void {
-    try {
-      act();
-    } catch (error) {
-      const where = listen ? `${formatAddress(listen.address)}:${listen.port}` : key;
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#listenErrors.set(key, `${where}: ${reason}`);
-      this.log.error({ address: where, error: reason }, failure);
-    }
-  }
-
   #accept(connection: Connection): void {
     const peer = this.#byAddress.get(connection.remoteAddress) ?? this.#dynamicPeer(connection.remoteAddress);
     if (peer) {
@@ -496,7 +470,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 
   /** Addresses that could not be listened on, and why. */
   listenErrors(): string[] {
-    return [...this.#listenErrors.values()];
+    return this.#listeners.errors;
   }
 
   /** Resolves when the kernel has what the RIB says now. */
@@ -508,7 +482,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
   /** `abandon`: close without a word and leave the FIB, so that peers and kernel go on until we are back. */
   async close({ abandon }: { readonly abandon: boolean }): Promise<void> {
     if (this.#closed) return;
-    for (const listener of this.#listeners.values()) listener.close();
+    this.#listeners.close();
     for (const peer of this.#peers.values()) {
       if (abandon) peer.abandon();
       else peer.stop(CeaseSubcode.administrativeShutdown);
@@ -524,76 +498,3 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 
 /** FRR lets its first routes wait for up to ten seconds. */
 const sweepGraceMs = 12_000;
-
-const bfdPeers = (peers: readonly PeerSettings[]): BfdPeer[] =>
-  peers.flatMap(({ name, address, sourceAddress, device, bfd }) => {
-    if (!bfd) return [];
-    const { multihop, ...timing } = bfd;
-    return [
-      {
-        key: name,
-        address,
-        multihop,
-        timing,
-        ...(sourceAddress === undefined ? {} : { source: sourceAddress }),
-        ...(device === undefined ? {} : { device }),
-      },
-    ];
-  });
-
-const listenKey = ({ address, port, device }: ListenSettings): string =>
-  `${formatAddress(address)} ${port} ${device ?? ''}`;
-
-const plainJson = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value);
-
-const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a, plainJson) === JSON.stringify(b, plainJson);
-
-const hasSameIdentity = (a: SpeakerSettings, b: SpeakerSettings): boolean => {
-  const clusterId = (settings: SpeakerSettings): Ipv4 => settings.clusterId ?? settings.routerId;
-  return a.routerId === b.routerId && a.asn === b.asn && clusterId(a) === clusterId(b);
-};
-
-/** What of the speaker's settings is said in OPEN. */
-const sessionPart = ({ gracefulRestart }: SpeakerSettings) => ({ gracefulRestart });
-
-/**
- * Families change with a new session only. One more is not worth the routes of a peer that drops them meanwhile and may not
- * take the family anyway: such a peer is asked when a session begins for another reason.
- */
-function changesFamilies({ negotiated }: Peer, was: PeerSettings, next: PeerSettings): boolean {
-  if (isSame(was.families, next.families)) return false;
-  const isGentle = negotiated?.gracefulRestart?.notification ?? true;
-  return isGentle || was.families.some((family) => !next.families.includes(family));
-}
-
-/**
- * What can not change while a session is up: what was said in OPEN, and what the connection is. Passwords can, since the
- * transport changes keys of live connections. Who connects, and how often keepalives go, counts from the next session on.
- */
-function openPart(peer: PeerSettings) {
-  const {
-    importFilter: _importFilter,
-    exportFilter: _exportFilter,
-    password: _password,
-    nextHop: _nextHop,
-    ownIpv4Address: _ownIpv4Address,
-    ownIpv6Address: _ownIpv6Address,
-    fallbackFor: _fallbackFor,
-    families: _families,
-    maxPrefixes: _maxPrefixes,
-    connectRetrySec: _connectRetrySec,
-    keepaliveTimeSec: _keepaliveTimeSec,
-    passive: _passive,
-    bfd: _bfd,
-    allowedOwnAsns: _allowedOwnAsns,
-    routeReflectorClient: _routeReflectorClient,
-    maxRestartTimeSec: _maxRestartTimeSec,
-    ...rest
-  } = peer;
-  return rest;
-}
-
-/** What says how routes that were received are judged. */
-const importPart = ({ importFilter, allowedOwnAsns, routeReflectorClient }: PeerSettings) => {
-  return { importFilter, allowedOwnAsns, routeReflectorClient };
-};

@@ -2,16 +2,16 @@
 
 import type { MonitoredPeer } from '../edges.ts';
 import type { AdjRibIn } from '../rib/adj-rib-in.ts';
-import type { UpdateGroup } from '../rib/update-group.ts';
 import type { Negotiated } from '../session-types.ts';
 import type { AddressFamily } from '../settings.ts';
 import type { Line } from './line.ts';
+import type { Outbound } from './outbound.ts';
 
 export interface Attachment {
   readonly line: Line;
   readonly negotiated: Negotiated;
   readonly adjRibIn: AdjRibIn;
-  readonly groups: Map<AddressFamily, UpdateGroup>;
+  readonly outbound: Outbound;
   readonly endOfRibReceived: Set<AddressFamily>;
   readonly monitored: MonitoredPeer;
 }

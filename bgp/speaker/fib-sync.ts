@@ -9,28 +9,26 @@
 // route stands for, once all peers have sent what they have.
 
 import { type Address, formatAddress } from '../../net/address.ts';
-import { familyOfPrefix, formatPrefix, type Prefix, prefixCovers } from '../../net/prefix.ts';
+import { familyOfPrefix, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Logger } from '../../runtime/log.ts';
-import type { Clock, Fib, FibFailure, FibNextHop, FibRoute } from '../edges.ts';
+import type { Clock, Fib, FibFailure, FibRoute } from '../edges.ts';
 import { grow32, type IdList } from '../rib/columns.ts';
 import { chooseSeveral } from '../rib/decision.ts';
-import type { FamilyRib } from '../rib/family-rib.ts';
 import { findPrefix, internPrefix } from '../rib/prefixes.ts';
 import { families, type Rib } from '../rib/rib.ts';
 import type { AddressFamily, FibSettings, StaticRoute } from '../settings.ts';
-import { describeThrough, maxDepth, NextHopResolver, type OwnRoute } from './next-hop-resolver.ts';
+import { describeThrough, maxDepth, NextHopResolver } from './next-hop-resolver.ts';
+import { type FamilyRoutes, formOf, nextHopAt, WantedRoutes } from './wanted-routes.ts';
 
 /** How many prefixes one batch takes at most, so that others get their turn: planning them takes some 50 ms. */
 const BATCH = 4096;
 /** What the kernel refused for a moment's reason, as a link that just went, is tried again. */
 const retryMs = 5000;
 
-interface FamilyState {
-  readonly rib: FamilyRib;
+interface FamilyState extends FamilyRoutes {
   /** By prefix: number of the form its route has in the kernel; 0: none. */
   installed: Uint32Array;
   readonly dirty: Set<number>;
-  /** By prefix; they come before what peers announce. */
   statics: ReadonlyMap<number, StaticRoute>;
 }
 
@@ -49,9 +47,9 @@ export class FibSync {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #maxPaths: number;
-  readonly #settings: FibSettings;
   readonly #states: ReadonlyMap<AddressFamily, FamilyState>;
   readonly #resolver: NextHopResolver;
+  readonly #wanted: WantedRoutes;
   /** The RIB's numbers for a next hop: several when it came with different link-local addresses. */
   readonly #indexes = new Map<Address, number[]>();
   /** Forms of routes ("via 10.0.0.1 dev 3") as numbers from 1. */
@@ -70,7 +68,6 @@ export class FibSync {
   constructor({ fib, rib, settings, maxPaths, clock, log }: FibSyncOptions) {
     this.#fib = fib;
     this.#rib = rib;
-    this.#settings = settings;
     this.#maxPaths = maxPaths;
     this.#clock = clock;
     this.#log = log;
@@ -82,8 +79,12 @@ export class FibSync {
     );
     this.#resolver = new NextHopResolver({
       foreign: (address) => fib.lookUp(address),
-      own: (prefix, foreignPriority) => this.#ownRoute(prefix, foreignPriority),
+      own: (prefix, foreignPriority) => {
+        const state = this.#states.get(familyOfPrefix(prefix) === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
+        return state && this.#wanted.own(state, prefix, foreignPriority);
+      },
     });
+    this.#wanted = new WantedRoutes({ rib, settings, maxPaths, resolver: this.#resolver });
   }
 
   /** Reads what is there, then follows the RIB. */
@@ -210,7 +211,7 @@ export class FibSync {
 
   #describeRecursion({ rib }: FamilyState, prefix: number): string {
     const found = chooseSeveral(prefix, rib, this.#maxPaths).flatMap((path) => {
-      const address = this.#nextHopAt(rib, path);
+      const address = nextHopAt(rib, path);
       if (address === undefined) return [];
       const through = describeThrough(this.#resolver.resolve(address));
       return through === '' ? [] : [`${formatAddress(address)}${through}`];
@@ -398,7 +399,7 @@ export class FibSync {
   }
 
   #plan(state: FamilyState, prefix: number, replace: FibRoute[], remove: Prefix[]): void {
-    const route = this.#wanted(state, prefix);
+    const route = this.#wanted.route(state, prefix);
     const before = state.installed[prefix] ?? 0;
     if (!route) {
       if (before === 0) return;
@@ -430,82 +431,6 @@ export class FibSync {
     return form;
   }
 
-  #wanted(state: FamilyState, id: number): FibRoute | undefined {
-    const { rib } = state;
-    const pinned = state.statics.get(id);
-    if (pinned) return this.#staticRoute(pinned);
-    const best = rib.best[id] ?? 0;
-    if (best === 0) return undefined;
-    const prefix = rib.prefixes.prefixOf(id);
-    const paths = chooseSeveral(id, rib, this.#maxPaths);
-    const [first] = paths;
-    if (first === undefined) return undefined;
-    if (rib.sources.get(rib.paths.sourceOf(first)).local) {
-      // Whoever programs the routes to other nodes: our own blocks must not lead away.
-      const own = this.#rib.originatedRoute(rib.family, id);
-      return own?.blackhole ? { kind: 'blackhole', prefix } : undefined;
-    }
-    if (!this.#isProgrammed(prefix)) return undefined;
-    const nextHops = distinct(paths.flatMap((path) => this.#nextHopsOf(rib, path)));
-    if (nextHops.length === 0) return undefined;
-    const priority = this.#priorityOf(rib, rib.paths.attributes[first] ?? 0);
-    return { kind: 'unicast', prefix, nextHops, ...(priority === undefined ? {} : { priority }) };
-  }
-
-  #isProgrammed(prefix: Prefix): boolean {
-    const { only, except = [] } = this.#settings;
-    if (except.some((outer) => prefixCovers(outer, prefix))) return false;
-    return only.length === 0 || only.some((outer) => prefixCovers(outer, prefix));
-  }
-
-  /** Undefined: the metric of the settings. */
-  #priorityOf({ family, store }: FamilyRib, attributes: number): number | undefined {
-    const priority = store.priorityOf(attributes);
-    return priority === this.#normalPriority(family) ? undefined : priority;
-  }
-
-  #normalPriority(family: AddressFamily): number {
-    const { priority, priority6 = priority } = this.#settings;
-    return family === 'ipv4-unicast' ? priority : priority6;
-  }
-
-  #staticRoute({ prefix, gateway }: StaticRoute): FibRoute | undefined {
-    const resolution = this.#resolver.resolve(gateway);
-    if (resolution.kind === 'unreachable') return undefined;
-    const nextHops = resolution.hops.map((hop) => ({ ...hop, gateway: hop.gateway ?? gateway }));
-    return { kind: 'unicast', prefix, nextHops: distinct(nextHops) };
-  }
-
-  /** What next hops inside our own routes are resolved by. */
-  #ownRoute(prefix: Prefix, foreignPriority: number | undefined): OwnRoute | undefined {
-    const state = this.#states.get(familyOfPrefix(prefix) === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
-    const id = state ? findPrefix(state.rib.prefixes, prefix) : 0;
-    if (!state || id === 0) return undefined;
-    const { rib } = state;
-    const pinned = state.statics.get(id);
-    const best = rib.best[id] ?? 0;
-    const priority = (pinned ? undefined : this.#priorityOf(rib, best)) ?? this.#normalPriority(rib.family);
-    if (foreignPriority !== undefined && foreignPriority <= priority) return undefined;
-    if (pinned) return { kind: 'via', nextHops: [pinned.gateway], all: [pinned.gateway] };
-    if (best === 0) return undefined;
-    if (rib.sources.get(rib.store.source[best] ?? 0).local) {
-      return this.#rib.originatedRoute(rib.family, id)?.blackhole ? { kind: 'blackhole' } : undefined;
-    }
-    if (!this.#isProgrammed(prefix)) return undefined;
-    const all: Address[] = [];
-    for (let path = rib.paths.heads[id] ?? 0; path !== 0; path = rib.paths.next[path] ?? 0) {
-      const address = this.#nextHopAt(rib, path);
-      if (address !== undefined) all.push(address);
-    }
-    const used = chooseSeveral(id, rib, this.#maxPaths).map((path) => this.#nextHopAt(rib, path));
-    return { kind: 'via', nextHops: used.filter((address) => address !== undefined), all };
-  }
-
-  #nextHopAt({ store, paths }: FamilyRib, path: number): Address | undefined {
-    const index = store.nextHop[paths.attributes[path] ?? 0] ?? 0;
-    return index === 0 ? undefined : store.nextHops.get(index).address;
-  }
-
   #interfaceOf(attributes: number): string | undefined {
     const { nextHop, nextHops } = this.#rib.store;
     const index = nextHop[attributes] ?? 0;
@@ -517,23 +442,4 @@ export class FibSync {
     const resolution = this.#resolver.resolve(nextHop);
     return resolution.kind === 'reached' ? resolution.hops[0]?.interfaceIndex : undefined;
   }
-
-  #nextHopsOf({ store, paths }: FamilyRib, path: number): FibNextHop[] {
-    const { address, linkLocal } = store.nextHops.get(store.nextHop[paths.attributes[path] ?? 0] ?? 0);
-    const resolution = this.#resolver.resolve(address);
-    if (resolution.kind === 'unreachable') return [];
-    return resolution.hops.map((hop) => ({ ...hop, gateway: hop.gateway ?? linkLocal ?? address }));
-  }
-}
-
-const hopText = ({ gateway, interfaceIndex }: FibNextHop): string =>
-  `via ${gateway === undefined ? 'link' : formatAddress(gateway)}${interfaceIndex === undefined ? '' : ` dev ${interfaceIndex}`}`;
-
-const formOf = (route: FibRoute): string =>
-  route.kind === 'blackhole'
-    ? 'blackhole'
-    : `${route.nextHops.map(hopText).sort().join(', ')}${route.priority === undefined ? '' : ` metric ${route.priority}`}`;
-
-function distinct(nextHops: readonly FibNextHop[]): FibNextHop[] {
-  return [...new Map(nextHops.map((hop) => [hopText(hop), hop])).values()];
 }

@@ -11,36 +11,32 @@ import { createSession, nextDeadline, type Session, step } from '../fsm.ts';
 import type { AdjRibIn } from '../rib/adj-rib-in.ts';
 import type { Source } from '../rib/source.ts';
 import type { UpdateGroup } from '../rib/update-group.ts';
-import type { UpdateWriter } from '../rib/update-writer.ts';
-import type { ConnectionId, DownReason, Negotiated, SessionEffect, SessionEvent } from '../session-types.ts';
+import type {
+  ConnectionId,
+  DownReason,
+  Negotiated,
+  SessionConfig,
+  SessionEffect,
+  SessionEvent,
+} from '../session-types.ts';
 import type { AddressFamily, MaxPrefixes, PeerSettings } from '../settings.ts';
-import { describeFindings, type Finding } from '../wire/attribute-scan.ts';
-import {
-  checkRouteRefresh,
-  decodeNotification,
-  decodeRouteRefresh,
-  encodeMessage,
-  wholeMessage,
-} from '../wire/codec.ts';
-import { fromWireFamily, MessageType, toWireFamily } from '../wire/message.ts';
+import { decodeRouteRefresh, encodeMessage, wholeMessage } from '../wire/codec.ts';
+import { fromWireFamily, MessageType } from '../wire/message.ts';
 import { CeaseSubcode } from '../wire/notification.ts';
-import { decodeOpen } from '../wire/open.ts';
 import type { Attachment } from './attachment.ts';
-import { capabilitiesFor } from './capabilities.ts';
 import { describeDown } from './describe-down.ts';
-import { Line } from './line.ts';
+import type { Line } from './line.ts';
+import { Lines } from './lines.ts';
+import { MalformedLog } from './malformed-log.ts';
+import { eventOfMessage } from './message-events.ts';
 import { monitoredPeer } from './monitored-peer.ts';
+import { Outbound } from './outbound.ts';
 import type { PeerHost } from './peer-host.ts';
+import { PrefixLimit } from './prefix-limit.ts';
 import { Refreshes } from './refreshes.ts';
+import { sessionConfigFor } from './session-config.ts';
 import { importFilterFor, isSameSource, sourceOf } from './source-of.ts';
 import { StaleRoutes } from './stale-routes.ts';
-import { treatmentFor } from './treatment-for.ts';
-
-/** Malformed UPDATEs are logged this often, and so much of one. */
-const MALFORMED_LOG_MS: Millis = 10_000;
-const MALFORMED_LOG_BYTES = 1024;
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(0, MALFORMED_LOG_BYTES)).toString('hex');
 
 /** A peer that is a fallback (fallbacks.ts) may only listen, or be on hold: neither called nor listened to. */
 export type PeerMode = 'calls' | 'listens' | 'on-hold';
@@ -59,8 +55,7 @@ export class Peer {
   session: Session;
   readonly #host: PeerHost;
   readonly log: Logger;
-  readonly #connections = new Map<ConnectionId, Line>();
-  #dial: { cancel(): void } | undefined;
+  readonly #lines: Lines;
   #attachment: Attachment | undefined;
   /** Number of this peer among the route sources, while it may have routes. */
   #source: number | undefined;
@@ -68,16 +63,12 @@ export class Peer {
   /** Its routes from before a restart of its own. */
   readonly #stale: StaleRoutes;
   readonly #refreshes = new Refreshes();
-  #isNearLimit = false;
-  /** Since it was last logged. */
-  #malformedUpdates = 0;
-  #malformedLoggedAt: Millis = -Infinity;
+  readonly #limit: PrefixLimit;
+  readonly #malformed: MalformedLog;
   /** What BFD last said of the peer. */
   bfd: { readonly state: string; readonly reason: string } | undefined;
   messagesIn = 0;
   #messagesOut = 0;
-  /** An End-of-RIB that waits for the end of our own restart, by family. */
-  readonly #heldEndOfRib = new Set<AddressFamily>();
   #keepingAfterDown = false;
 
   constructor(settings: PeerSettings, host: PeerHost) {
@@ -86,20 +77,19 @@ export class Peer {
     this.#host = host;
     this.log = host.log.child({ peer: settings.name });
     this.#stale = new StaleRoutes(host, this.log);
+    this.#malformed = new MalformedLog(this.log);
+    this.#limit = new PrefixLimit(this.log);
+    this.#lines = new Lines({
+      onBytes: (line, bytes) => this.#onBytes(line, bytes),
+      onDrain: (line) => this.#onDrain(line),
+      onClose: (line, error) => this.handle({ kind: 'closed', connection: line.id, error }),
+      onCalled: (result) => this.#onCalled(result),
+    });
     this.session = createSession(this.#config(), host.clock.now());
   }
 
-  #config() {
-    const { settings: ours, restarting } = this.#host;
-    const { localAs } = this.settings;
-    return {
-      localAsn: localAs?.asn ?? ours.asn,
-      ...(localAs?.dualAs ? { otherAsn: ours.asn } : {}),
-      routerId: ours.routerId,
-      peerAsn: this.settings.asn === 0 ? undefined : this.settings.asn,
-      peer: this.#mode === 'listens' ? { ...this.settings, passive: true } : this.settings,
-      capabilities: capabilitiesFor(ours, this.settings, restarting),
-    };
+  #config(): SessionConfig {
+    return sessionConfigFor(this.settings, this.#mode, this.#host);
   }
 
   get source(): number | undefined {
@@ -120,19 +110,11 @@ export class Peer {
   }
 
   get groups(): ReadonlyMap<AddressFamily, UpdateGroup> {
-    return this.#attachment?.groups ?? new Map();
+    return this.#attachment?.outbound.groups ?? new Map();
   }
 
   get messagesOut(): number {
-    return this.#messagesOut + this.#updatesOut;
-  }
-
-  /** UPDATEs of the session that is up. */
-  get #updatesOut(): number {
-    const source = this.#source ?? -1;
-    let updates = 0;
-    for (const group of this.groups.values()) updates += group.members.get(source)?.updates ?? 0;
-    return updates;
+    return this.#messagesOut + (this.#attachment?.outbound.updates ?? 0);
   }
 
   get queuedBytes(): number {
@@ -160,7 +142,7 @@ export class Peer {
 
   /** Neither connected nor with routes: a dynamic peer like this may be forgotten. */
   get isGone(): boolean {
-    return this.#connections.size === 0 && this.#stale.isEmpty;
+    return this.#lines.size === 0 && this.#stale.isEmpty;
   }
 
   start(): void {
@@ -237,18 +219,13 @@ export class Peer {
   /** Export treatment changed: join the groups that fit now. */
   applyTreatment(): void {
     const attachment = this.#attachment;
-    const source = this.#source;
-    if (!attachment || source === undefined) return;
-    for (const [family, group] of attachment.groups) {
-      const treatment = this.#treatment(family, attachment);
-      const moved = this.#host.rib.move(source, group, attachment.line, treatment);
-      attachment.groups.set(family, moved);
-    }
+    if (!attachment) return;
+    attachment.outbound.regroup(this.settings);
     this.#host.monitor?.regrouped(attachment.monitored);
   }
 
   accept(connection: Connection): void {
-    const line = this.#adopt(connection);
+    const line = this.#lines.adopt(connection);
     this.handle({ kind: 'connected', connection: line.id, incoming: true });
   }
 
@@ -287,15 +264,14 @@ export class Peer {
   #carryOut(effect: SessionEffect): void {
     switch (effect.kind) {
       case 'connect':
-        this.#connect();
+        this.#lines.call(this.#host.transport, this.settings);
         return;
       case 'cancel-connect':
-        this.#dial?.cancel();
-        this.#dial = undefined;
+        this.#lines.cancelCall();
         return;
       case 'send': {
         this.#messagesOut++;
-        const line = this.#connections.get(effect.connection);
+        const line = this.#lines.get(effect.connection);
         const bytes = encodeMessage(effect.message);
         // A copy: what is written is the connection's.
         if (line && effect.message.kind === 'open') line.sentOpen = bytes.slice();
@@ -303,7 +279,7 @@ export class Peer {
         return;
       }
       case 'close':
-        this.#close(effect.connection, effect.abort === true);
+        this.#lines.close(effect.connection, effect.abort === true);
         return;
       case 'established':
         this.#attach(effect.connection, effect.negotiated);
@@ -319,39 +295,13 @@ export class Peer {
     }
   }
 
-  #connect(): void {
-    this.#dial = this.#host.transport.connect(this.settings, (result) => {
-      this.#dial = undefined;
-      if ('error' in result) {
-        this.handle({ kind: 'connect-failed', error: result.error });
-        this.#host.onProgress(this);
-        return;
-      }
-      const line = this.#adopt(result.connection);
-      this.handle({ kind: 'connected', connection: line.id, incoming: false });
-    });
-  }
-
-  #adopt(connection: Connection): Line {
-    const line = new Line(connection);
-    this.#connections.set(line.id, line);
-    connection.setHandlers({
-      onBytes: (bytes) => this.#onBytes(line, bytes),
-      onDrain: () => this.#onDrain(line),
-      onClose: (error) => {
-        if (!this.#connections.delete(line.id)) return;
-        this.handle({ kind: 'closed', connection: line.id, error });
-      },
-    });
-    return line;
-  }
-
-  #close(id: ConnectionId, abort: boolean): void {
-    const line = this.#connections.get(id);
-    if (!line) return;
-    this.#connections.delete(id);
-    if (abort) line.connection.destroy();
-    else line.connection.end();
+  #onCalled(result: { readonly line: Line } | { readonly error: string }): void {
+    if ('line' in result) {
+      this.handle({ kind: 'connected', connection: result.line.id, incoming: false });
+      return;
+    }
+    this.handle({ kind: 'connect-failed', error: result.error });
+    this.#host.onProgress(this);
   }
 
   #onBytes(line: Line, bytes: Uint8Array): void {
@@ -366,7 +316,7 @@ export class Peer {
         if (monitor?.isActive && !error) monitor.update(monitored, buffer.subarray(from, to));
         if (error) this.handle({ kind: 'refused', connection: line.id, notification: error });
       } else this.#onMessage(line, type, buffer.subarray(from, to));
-      return this.#connections.has(line.id);
+      return this.#lines.get(line.id) !== undefined;
     });
     if (refused) this.handle({ kind: 'refused', connection: line.id, notification: refused });
     if (!heard) return;
@@ -376,35 +326,10 @@ export class Peer {
   }
 
   #onMessage(line: Line, type: number, body: Uint8Array): void {
-    const connection = line.id;
-    switch (type) {
-      case MessageType.open: {
-        const result = decodeOpen(body);
-        line.receivedOpen = wholeMessage(MessageType.open, body);
-        if (result.kind === 'open') this.handle({ kind: 'open', connection, open: result.open });
-        else this.handle({ kind: 'refused', connection, notification: result.notification });
-        return;
-      }
-      case MessageType.keepalive:
-        this.handle({ kind: 'keepalive', connection });
-        return;
-      case MessageType.notification:
-        this.handle({ kind: 'notification', connection, notification: decodeNotification(body) });
-        return;
-      case MessageType.routeRefresh: {
-        const refused = checkRouteRefresh(body);
-        if (refused) this.handle({ kind: 'refused', connection, notification: refused });
-        else {
-          this.handle({ kind: 'heard', connection });
-          this.#onRouteRefresh(line, body);
-        }
-        return;
-      }
-      default:
-        // An UPDATE before the session is up: the state machine says what is wrong with that.
-        this.handle({ kind: 'heard', connection });
-        return;
-    }
+    if (type === MessageType.open) line.receivedOpen = wholeMessage(MessageType.open, body);
+    const event = eventOfMessage(type, body, line.id);
+    this.handle(event);
+    if (type === MessageType.routeRefresh && event.kind === 'heard') this.#onRouteRefresh(line, body);
   }
 
   /** RFC 2918 §4, RFC 7313 §4. */
@@ -415,7 +340,7 @@ export class Peer {
     if (attachment?.line !== line || !family || this.#source === undefined) return;
     switch (subtype) {
       case 0:
-        this.#sendAgain(family, attachment);
+        attachment.outbound.sendAgain(family);
         return;
       case 1:
         if (!attachment.negotiated.enhancedRouteRefresh) return;
@@ -437,30 +362,12 @@ export class Peer {
     this.#host.wantFlush();
   }
 
-  #sendAgain(family: AddressFamily, { groups, negotiated }: Attachment): void {
-    const group = groups.get(family);
-    const member = this.#source === undefined ? undefined : group?.members.get(this.#source);
-    if (!group || !member) return;
-    // No beginning of a refresh before End-of-RIB (RFC 7313 §4), which has to wait while this speaker restarts.
-    const isMarked = negotiated.enhancedRouteRefresh && !this.#heldEndOfRib.has(family);
-    const mark = (subtype: number) => (writer: UpdateWriter) => {
-      if (!isMarked) return;
-      writer.raw(encodeMessage({ kind: 'route-refresh', ...toWireFamily(family), subtype }));
-    };
-    group.refresh(member, { begin: mark(1), end: mark(2) });
-  }
-
   #onDrain(line: Line): void {
-    const attachment = this.#attachment;
-    if (attachment?.line !== line || this.#source === undefined) return;
-    for (const group of attachment.groups.values()) {
-      const member = group.members.get(this.#source);
-      if (member) group.pump(member);
-    }
+    if (this.#attachment?.line === line) this.#attachment.outbound.pump();
   }
 
   #attach(id: ConnectionId, negotiated: Negotiated): void {
-    const line = this.#connections.get(id);
+    const line = this.#lines.get(id);
     if (!line) return;
     const { rib } = this.#host;
     line.reader.extended = negotiated.extendedMessage;
@@ -482,54 +389,34 @@ export class Peer {
       extendedNextHop: negotiated.extendedNextHop,
       importFilter: importFilterFor(this.settings, negotiated),
       onEndOfRib: (family) => this.#onEndOfRib(family),
-      onFindings: (findings, bytes, from, to) => this.#onFindings(findings, bytes.subarray(from, to)),
+      onFindings: (findings, bytes, from, to) =>
+        this.#malformed.note(findings, bytes.subarray(from, to), this.#host.clock.now()),
     });
-    const groups = new Map<AddressFamily, UpdateGroup>();
+    const outbound = new Outbound({ host: this.#host, source: source.index, line, negotiated });
     const monitored = monitoredPeer(line, negotiated, source, {
       routeCount: () => this.routeCount,
-      groups: () => groups.values(),
+      groups: () => outbound.groups.values(),
     });
     const attachment: Attachment = {
       line,
       negotiated,
       adjRibIn,
-      groups,
+      outbound,
       endOfRibReceived: new Set(),
       monitored,
     };
     this.#attachment = attachment;
     this.#host.monitor?.up(monitored);
     this.#stale.settle(source.index, negotiated, (family) => this.#host.isCarriedElsewhere(this, family));
-    for (const family of negotiated.families) {
-      const treatment = this.#treatment(family, attachment);
-      const group = rib.join(source.index, line, treatment, (writer) => this.#endOfRib(family, writer));
-      attachment.groups.set(family, group);
-    }
+    outbound.join(this.settings);
     this.#host.monitor?.regrouped(monitored);
     this.#host.wantFlush();
     this.#host.onProgress(this);
   }
 
-  #treatment(family: AddressFamily, { line, negotiated }: Attachment) {
-    const { settings, draining } = this.#host;
-    return treatmentFor(family, { settings, draining, peer: this.settings, negotiated, connection: line.connection });
-  }
-
-  /** Initial routes are out. While this speaker restarts, its promise of completeness has to wait (RFC 4724 §4.1). */
-  #endOfRib(family: AddressFamily, writer: UpdateWriter): void {
-    if (this.#host.restarting) this.#heldEndOfRib.add(family);
-    else writer.endOfRib(family);
-  }
-
-  /** The restart is over: everything that we have is what we say. */
+  /** Our own restart is over: what we have is all that there is. */
   releaseEndOfRib(): void {
-    const attachment = this.#attachment;
-    const source = this.#source;
-    for (const family of this.#heldEndOfRib) {
-      const group = attachment?.groups.get(family);
-      if (group && source !== undefined) group.finish(source, (writer) => writer.endOfRib(family));
-    }
-    this.#heldEndOfRib.clear();
+    this.#attachment?.outbound.releaseEndOfRib();
   }
 
   /** The peer's number as a route source; a new one when what routes mean has changed since it had routes here. */
@@ -543,19 +430,6 @@ export class Peer {
     return { index: this.#source, about };
   }
 
-  /** RFC 7606 §8: an operator can see what was wrong, with the UPDATE; a peer that sends nothing else does not fill the disk. */
-  #onFindings(findings: readonly Finding[], update: Uint8Array): void {
-    const now = this.#host.clock.now();
-    this.#malformedUpdates++;
-    if (now < this.#malformedLoggedAt + MALFORMED_LOG_MS) return;
-    this.log.warn(
-      { problem: describeFindings(findings), updates: this.#malformedUpdates, update: hexOf(update) },
-      'malformed UPDATE',
-    );
-    this.#malformedLoggedAt = now;
-    this.#malformedUpdates = 0;
-  }
-
   #onEndOfRib(family: AddressFamily): void {
     this.#attachment?.endOfRibReceived.add(family);
     if (this.#source !== undefined) this.#stale.endOfRib(this.#source, family);
@@ -565,13 +439,12 @@ export class Peer {
 
   #detach(reason: DownReason, keepRoutes: boolean): void {
     const attachment = this.#attachment;
-    this.#messagesOut += this.#updatesOut;
+    this.#messagesOut += attachment?.outbound.updates ?? 0;
     this.#attachment = undefined;
-    this.#heldEndOfRib.clear();
     this.#refreshes.clear();
     if (!attachment || this.#source === undefined) return;
     this.#host.monitor?.down(attachment.monitored, reason);
-    for (const group of attachment.groups.values()) this.#host.rib.leave(this.#source, group);
+    attachment.outbound.leave();
     const kept = keepRoutes ? attachment.negotiated.gracefulRestart?.families : undefined;
     for (const family of attachment.negotiated.families) {
       if (this.#keepingAfterDown) continue;
@@ -592,15 +465,10 @@ export class Peer {
     this.#host.wantFlush();
   }
 
-  /** RFC 4486, Cease/1; and a warning on the way there. */
+  /** RFC 4486, Cease/1. */
   #checkLimit(limits: MaxPrefixes): void {
-    const { limit, warnAtPercent, restartAfterSec } = limits;
-    const count = this.routeCount;
-    const isHigh = count * 100 > limit * warnAtPercent;
-    if (isHigh && !this.#isNearLimit) this.log.warn({ count, limit }, 'number of prefixes nears the limit');
-    this.#isNearLimit = isHigh;
-    if (count <= limit || !this.#attachment) return;
-    this.log.warn({ count, limit }, 'more prefixes than allowed');
+    if (!this.#attachment || !this.#limit.isExceeded(this.routeCount, limits)) return;
+    const { restartAfterSec } = limits;
     const restartAfterMs = restartAfterSec === undefined ? undefined : restartAfterSec * 1000;
     this.reset(CeaseSubcode.maximumPrefixes, { restartAfterMs });
   }
