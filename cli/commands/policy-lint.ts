@@ -3,6 +3,7 @@
 import { type Finding, lintPolicies } from '../../felix/explain/lint.ts';
 import { policyName } from '../../felix/explain/verdict.ts';
 import { formatJson, formatYaml } from '../output/documents.ts';
+import { progressOf } from '../output/progress.ts';
 import { CommandError, type World } from '../world.ts';
 import { openPolicyWorld, type PolicySourceOptions } from './policy-world.ts';
 
@@ -12,7 +13,7 @@ export interface PolicyLintOptions extends PolicySourceOptions {
 
 /** Ends with 1 when there are errors; warnings alone are none. */
 export async function runPolicyLint(options: PolicyLintOptions, world: World): Promise<void> {
-  const findings = lintPolicies(await openPolicyWorld(options, world));
+  const findings = lintPolicies(await openPolicyWorld(options, world), progressOf(world));
   const errors = findings.filter(({ severity }) => severity === 'error').length;
   const summary = `${errors} errors, ${findings.length - errors} warnings`;
   if (options.output === 'json') world.out(formatJson(findings));

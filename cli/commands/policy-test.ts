@@ -2,6 +2,7 @@
 
 import { type CheckOutcome, resourcesOf, runPolicyTest } from '../../felix/explain/policy-test.ts';
 import { PolicyWorld } from '../../felix/explain/policy-world.ts';
+import { unenforcedRules } from '../../felix/explain/text.ts';
 import { formatJson, formatYaml } from '../output/documents.ts';
 import { CommandError, type World } from '../world.ts';
 import { readPolicyFiles } from './policy-files.ts';
@@ -40,11 +41,12 @@ function describeOutcome(outcome: CheckOutcome): string {
   if (passed) return line;
   if (!explanation) return `${line}        ${problem ?? ''}\n`;
   const sides = (['egress', 'ingress'] as const).flatMap((direction) => {
-    const { because, wouldChange, allowed } = explanation[direction];
+    const { because, tiers, wouldChange, allowed } = explanation[direction];
     // What allows is of interest when it should not, and the other way round.
     if (!allowed && expected === 'denied') return [];
     if (allowed && expected === 'allowed') return [];
-    return [`        ${direction}: ${because}\n`, ...wouldChange.map((text) => `          ${text}\n`)];
+    const more = [...unenforcedRules(tiers), ...wouldChange].map((text) => `          ${text}\n`);
+    return [`        ${direction}: ${because}\n`, ...more];
   });
   const crossings = explanation.crossings
     .filter(({ allowed }) => allowed === (expected === 'denied'))

@@ -12,6 +12,7 @@ import { comparePlaces, type PlacedPolicy } from '../calc/tiers.ts';
 import { isAnyone, matchesEverything, ruleCovers } from './covers.ts';
 import type { PolicyWorld } from './policy-world.ts';
 import { type Direction, policyName } from './verdict.ts';
+import type { OnProgress } from './workloads.ts';
 
 /** `error`: it does not do what it says. `warning`: it does, but hardly what was meant. */
 export interface Finding {
@@ -46,9 +47,9 @@ interface Linted {
 const somebody = {};
 const directions: readonly Direction[] = ['ingress', 'egress'];
 
-export function lintPolicies(world: PolicyWorld): readonly Finding[] {
+export function lintPolicies(world: PolicyWorld, onProgress?: OnProgress): readonly Finding[] {
   const findings: Finding[] = [];
-  for (const [key, faults] of world.faults()) {
+  for (const [key, faults] of world.faults(onProgress)) {
     const text = faults.map(({ path, problem }) => `${path} ${problem}`).join('; ');
     findings.push({
       severity: 'error',
@@ -57,9 +58,10 @@ export function lintPolicies(world: PolicyWorld): readonly Finding[] {
       text: `cannot be read and fails closed: ${text}`,
     });
   }
-  const selects = selectionTest(world);
+  const selects = selectionTest(world, onProgress);
   const linted = world.policies.map(({ policy, place }) => compile(policy, place, findings));
-  for (const one of linted) {
+  for (const [i, one] of linted.entries()) {
+    if (i % 100 === 0) onProgress?.(`${i} of ${linted.length} policies looked at`);
     lintWhole(one, world, selects, findings);
     for (const direction of directions) lintRules(one, direction, selects, findings);
   }
@@ -68,7 +70,10 @@ export function lintPolicies(world: PolicyWorld): readonly Finding[] {
 }
 
 /** Whether a selector selects something of this world; true where the world has nothing to select. */
-function selectionTest(world: PolicyWorld): {
+function selectionTest(
+  world: PolicyWorld,
+  onProgress: OnProgress | undefined,
+): {
   endpoint(selector: IndexedSelector): boolean;
   source(selector: IndexedSelector): boolean;
 } {
@@ -80,7 +85,7 @@ function selectionTest(world: PolicyWorld): {
   }
   // One of each shape is enough to say that somebody is selected.
   const seen = new Set<SourceShape>();
-  for (const { shape, isEndpoint } of world.sources()) {
+  for (const { shape, isEndpoint } of world.sources(onProgress)) {
     if (seen.has(shape)) continue;
     seen.add(shape);
     for (const index of isEndpoint ? [endpoints, all] : [all]) {

@@ -28,7 +28,7 @@ import { commonAddresses, type End, type EndResult, findEnd, labelsOf } from './
 import { type Packet, protocolName, type Traffic } from './packet.ts';
 import { Picture } from './picture.ts';
 import { type Direction, type EvaluateOptions, evaluate, type Subject, type Verdict } from './verdict.ts';
-import { isWorkloadKey, Workloads } from './workloads.ts';
+import { isWorkloadKey, type OnProgress, Workloads } from './workloads.ts';
 
 /** What happens at one end. */
 export type Side =
@@ -147,8 +147,8 @@ export class PolicyWorld {
   }
 
   /** Everything that selectors can select. */
-  *sources(): Iterable<LabelledSource> {
-    for (const source of this.#workloads.sources()) yield { ...source, isEndpoint: true };
+  *sources(onProgress?: OnProgress): Iterable<LabelledSource> {
+    for (const source of this.#workloads.sources(onProgress)) yield { ...source, isEndpoint: true };
     yield* this.#otherSources;
   }
 
@@ -157,9 +157,9 @@ export class PolicyWorld {
   }
 
   /** Resources that are not valid, by key. Endpoints are read completely for this, and take their time. */
-  *faults(): Iterable<readonly [string, readonly Fault[]]> {
+  *faults(onProgress?: OnProgress): Iterable<readonly [string, readonly Fault[]]> {
     yield* this.#otherFaults;
-    yield* this.#workloads.faults();
+    yield* this.#workloads.faults(onProgress);
   }
 
   get profiles(): ReadonlyMap<string, Profile> {

@@ -17,6 +17,16 @@ export function formatExplanation(explanation: Explanation): string {
   return `${lines.join('\n')}\n`;
 }
 
+const hasUnenforcedMatch = 'has a match on services or HTTP, which is not enforced here: it opens nothing';
+
+/** Rules that do not do what they say, though they look as if they would decide. */
+export const unenforcedRules = (tiers: readonly TierStep[]): readonly string[] =>
+  tiers.flatMap(({ policies }) =>
+    policies.flatMap(({ policy, notEnforced = [] }) =>
+      notEnforced.map((origin) => `${policyName(policy)} ${origin} ${hasUnenforcedMatch}`),
+    ),
+  );
+
 function formatSide(title: string, side: SideExplanation): readonly string[] {
   const lines = ['', `${title}: ${side.allowed ? 'allowed' : 'denied'}`, `  ${side.because}`];
   for (const tier of side.tiers) lines.push(...formatTier(tier));
@@ -47,9 +57,7 @@ function formatTier({ tier, policies, outcome }: TierStep): readonly string[] {
   for (const step of policies) {
     lines.push(`    ${policyName(step.policy)}${step.staged ? ' (staged, not enforced)' : ''}: ${step.outcome}`);
     lines.push(...step.rules.map((rule) => `  ${formatRule(rule)}`));
-    for (const origin of step.notEnforced ?? []) {
-      lines.push(`        ${origin} has a match on services or HTTP, which is not enforced here: it opens nothing`);
-    }
+    lines.push(...(step.notEnforced ?? []).map((origin) => `        ${origin} ${hasUnenforcedMatch}`));
   }
   return lines;
 }

@@ -12,6 +12,11 @@ import { RemoteSources } from '../calc/remote-sources.ts';
 const keyPrefix = resourcePrefix('WorkloadEndpoint');
 const nobodyIsLocal = (): boolean => false;
 
+/** Is told how far it is, in words. */
+export type OnProgress = (text: string) => void;
+const nobodyWaits: OnProgress = () => {};
+const progressEvery = 1000;
+
 const MAX_FORMS = 4096;
 /**
  * Values that every endpoint has for itself, of a form that is right for their field wherever it stands, also as the name of
@@ -90,9 +95,10 @@ export class Workloads {
   }
 
   /** What selectors see of all of them. */
-  *sources(): Iterable<SourceInput> {
+  *sources(onProgress: OnProgress = nobodyWaits): Iterable<SourceInput> {
     const sources = new RemoteSources(nobodyIsLocal);
-    for (const entry of this.#entries) {
+    for (const [i, entry] of this.#entries.entries()) {
+      if (i % progressEvery === 0) onProgress(`labels of ${i} of ${this.#entries.length} endpoints read`);
       const source = this.#source(sources, entry);
       if (source) yield source;
     }
@@ -100,9 +106,10 @@ export class Workloads {
   }
 
   /** Those that are not valid: each is read completely for this, but for those that differ from one before in names only. */
-  *faults(): Iterable<readonly [string, readonly Fault[]]> {
+  *faults(onProgress: OnProgress = nobodyWaits): Iterable<readonly [string, readonly Fault[]]> {
     const valid = new Set<string>();
-    for (const entry of this.#entries) {
+    for (const [i, entry] of this.#entries.entries()) {
+      if (i % progressEvery === 0) onProgress(`${i} of ${this.#entries.length} endpoints checked`);
       const form = entry.value?.replace(plainOwnValue, '$1"*"');
       if (form !== undefined && valid.has(form)) continue;
       const faults = decode(entry, () => true)?.faults ?? [];

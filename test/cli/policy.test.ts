@@ -76,6 +76,25 @@ describe('twillctl policy test', () => {
     assert.match(out, /there is no endpoint shop\/none\n0 passed, 2 failed\n$/);
   });
 
+  it('names rules that nothing enforces where a check fails', async () => {
+    const cli = await Cli.start();
+    const byService = `
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {selector: "app == 'web'", types: [Egress], egress: [{action: Allow, destination: {services: {name: db}}}]}
+`;
+    const { code, out } = await cli.run(
+      'policy test -f -',
+      `${pods}checks: [{from: shop/web, to: shop/db, allow: [tcp/5432]}]\n---${byService}`,
+    );
+    assert.equal(code, 1);
+    assert.match(
+      out,
+      /NetworkPolicy\/shop\/web egress\[0\] has a match on services or HTTP, which is not enforced here/,
+    );
+  });
+
   it('says what is wrong with a test', async () => {
     const cli = await Cli.start();
     const { code, err } = await cli.run(
