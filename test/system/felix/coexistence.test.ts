@@ -1,4 +1,4 @@
-// Shows that felix lives beside Docker's and kube-proxy's iptables rules and an admin's own table: theirs work and stay as
+// Shows that felix lives beside Docker's and kube-proxy's rules (iptables and nftables mode) and an admin's own table: theirs work and stay as
 // they are through our start, changes, restart and removal; ours work and stay through their reload.
 //
 // The rules have the form that these programs give theirs, through Debian's iptables-nft. A service's address leads to a
@@ -11,6 +11,7 @@ import { inSync, policyUpdate, port, prefix, profileUpdate, rule, tier, workload
 import { type Felix, type Pod, sh, TestNode, until } from './node.ts';
 
 const service = '10.96.0.10';
+const nftService = '10.96.0.20';
 const container = '172.17.0.2';
 
 const docker = `
@@ -75,6 +76,30 @@ COMMIT
 -A KUBE-POSTROUTING -j MARK --xor-mark 0x4000
 -A KUBE-POSTROUTING -j MASQUERADE --random-fully
 COMMIT
+`;
+
+/** As kube-proxy lays it out in nftables mode: maps of verdicts in a table of its own, filters before destination NAT. */
+const kubeProxyNft = `
+table ip kube-proxy {
+  map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = { ${nftService} . tcp . 80 : goto service-web }; }
+  map service-nodeports { type inet_proto . inet_service : verdict; elements = { tcp . 30081 : goto external-web }; }
+  map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }
+  chain filter-forward { type filter hook forward priority -110; ct state new jump service-endpoints-check; }
+  chain filter-output { type filter hook output priority -110; ct state new jump service-endpoints-check; }
+  chain service-endpoints-check { ip daddr . meta l4proto . th dport vmap @no-endpoint-services; }
+  chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
+  chain nat-output { type nat hook output priority -100; jump services; }
+  chain services {
+    ip daddr . meta l4proto . th dport vmap @service-ips
+    fib daddr type local meta l4proto . th dport vmap @service-nodeports
+  }
+  chain external-web { jump mark-for-masquerade; goto service-web; }
+  chain service-web { numgen random mod 1 vmap { 0 : goto endpoint-web }; }
+  chain endpoint-web { meta l4proto tcp dnat to 10.65.0.2:8080; }
+  chain mark-for-masquerade { mark set mark or 0x4000; }
+  chain masquerading { mark and 0x4000 == 0 return; mark set mark xor 0x4000; masquerade fully-random; }
+  chain nat-postrouting { type nat hook postrouting priority srcnat; jump masquerading; }
+}
 `;
 
 const admin = `
@@ -148,6 +173,8 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
   /** A probe's patience is short, and the machine may be busy. */
   const works = (what: string, probe: () => boolean): Promise<void> => until(what, probe, 15_000);
   const usesService = (): boolean => node.talks(client.netns, service, 80);
+  const usesNftService = (): boolean => node.talks(client.netns, nftService, 80);
+  const usesNftNodePort = (): boolean => node.talks(node.outside, '192.0.2.1', 30081);
   const usesNodePort = (): boolean => node.talks(node.outside, '192.0.2.1', 30080);
   const usesContainer = (): boolean => node.talks(node.outside, '192.0.2.1', 8088);
 
@@ -171,6 +198,7 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
     await node.serve(node.outside, 53);
     inNode('iptables-nft-restore', docker);
     inNode('iptables-nft-restore --noflush', kubeProxy);
+    inNode('nft -f -', kubeProxyNft);
     inNode('nft -f -', admin);
     theirs = foreignRules();
   });
@@ -186,16 +214,21 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
     theirs = foreignRules();
     await works('outside, from the pod', () => node.talks(client.netns, '192.0.2.9', 53));
     await works('the service', usesService);
+    await works('the service, by nftables', usesNftService);
+    await works('its node port', usesNftNodePort);
   });
 
   it('decides about the pod behind a service address, whatever theirs accept', async () => {
     await apply(webPolicy('192.0.2.0/24'));
     assert.equal(usesService(), false);
+    assert.equal(usesNftService(), false);
     await works('the node port', usesNodePort);
+    await works('the other node port', usesNftNodePort);
     await apply(webPolicy('10.65.0.1/32'));
     await works('the service', usesService);
     // The source is still the client's: kube-proxy masquerades later.
     assert.equal(usesNodePort(), false);
+    assert.equal(usesNftNodePort(), false);
     await apply(webPolicy('10.65.0.1/32', '192.0.2.9/32'));
     await works('the node port', usesNodePort);
     await apply(clientPolicy('deny'));
@@ -211,7 +244,8 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
     const ours = ourRules();
     const saved = inNode('iptables-nft-save');
     inNode('iptables-nft-restore', saved);
-    inNode('nft delete table inet admin');
+    for (const table of ['ip kube-proxy', 'inet admin']) inNode(`nft delete table ${table}`);
+    inNode('nft -f -', kubeProxyNft);
     inNode('nft -f -', admin);
     assert.equal(ourRules(), ours);
     assert.equal(foreignRules().split('\n').sort().join('\n'), theirs.split('\n').sort().join('\n'));
@@ -220,6 +254,7 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
     assert.equal(usesService(), false);
     await apply(webPolicy(...everybody));
     await works('the service', usesService);
+    await works('the service, by nftables', usesNftService);
   });
 
   it('leaves theirs through a restart, and when our table is removed', async () => {
@@ -234,6 +269,7 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
     inNode('nft delete table inet twill');
     assert.equal(foreignRules(), theirs);
     await works('the service', usesService);
+    await works('the service, by nftables', usesNftService);
     await works('the node port', usesNodePort);
     await works('the container', usesContainer);
   });
