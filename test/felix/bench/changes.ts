@@ -3,8 +3,18 @@
 import { type PerformanceEntry, PerformanceObserver, performance } from 'node:perf_hooks';
 import { createCalcGraph, type RawUpdate } from '../../../felix/calc/graph.ts';
 import { Cluster, type ClusterSize } from '../calc/cluster.ts';
+import { entry } from '../calc/world.ts';
 import { BenchNode, cpuSecSince, percentiles } from './node.ts';
 import type { Row, Section } from './policy.ts';
+
+/** Half of all apps have these roles. */
+const crowdPolicy = entry('GlobalNetworkPolicy', 'crowd', {
+  spec: {
+    order: 1000,
+    selector: 'all()',
+    ingress: [{ action: 'Allow', source: { selector: "role in { 'frontend', 'backend' }" } }],
+  },
+});
 
 export async function measureChanges(size: ClusterSize, rounds: number): Promise<Section> {
   const node = new BenchNode('tw-dataplane-bench');
@@ -104,6 +114,21 @@ async function measure(node: BenchNode, size: ClusterSize, rounds: number): Prom
     return [{ key, value: round % 2 === 0 ? undefined : value, revision: ++revision }];
   });
   await change('one network set', (round) => [put(cluster.networkSet(round))]);
+  const crowdMs = await (async () => {
+    const started = performance.now();
+    graph.onUpdates([put(crowdPolicy)]);
+    await node.apply(graph.flush());
+    return performance.now() - started;
+  })();
+  const crowd = Math.floor(size.endpoints / 2).toLocaleString('en');
+  rows.push({
+    what: `a policy whose rule selects ${crowd} endpoints: kernel updated`,
+    seen: `${crowdMs.toFixed(0)} ms`,
+  });
+  // Of the first app in its namespace, which has one of the roles.
+  const apart = 8 * size.namespaces;
+  const next = Math.ceil(size.endpoints / apart) * apart;
+  await change('one endpoint more of those', (round) => [put(cluster.endpoint(next + round))]);
   if (node.felix.dataplane.status().lastError !== '') throw new Error(node.felix.dataplane.status().lastError);
   return {
     title: `${size.endpoints} endpoints (${size.localEndpoints} local), ${size.policies} policies, ${size.networkSets} network sets`,

@@ -3,7 +3,7 @@
 //   npm run bench:policy [-- --endpoints 250000 --quick]      (root; prints a table, and writes docs/benchmarks/policy.md)
 
 import { writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { largeCluster } from '../calc/cluster.ts';
@@ -38,6 +38,7 @@ const parts: Readonly<Record<string, () => Promise<Section>>> = {
   data: () => measureDataPath(quick ? 5 : 25, 0.04),
 };
 
+const [loadBefore = 0] = loadavg();
 const sections: Section[] = [];
 for (const [name, measure] of Object.entries(parts)) {
   if (values.only !== undefined && values.only !== name) continue;
@@ -59,7 +60,9 @@ function report(all: readonly Section[]): string {
   const [cpu] = cpus();
   const head = `# Policy: from the datastore to the wire
 
-Written by \`npm run bench:policy\` (root). Read the figures as ratios inside one run: it ran on ${cpus().length} × ${cpu?.model.trim()}, Linux ${release()}, Node ${process.version}, while other work was going on.
+Written by \`npm run bench:policy\` (root) on ${new Date().toISOString().slice(0, 10)}. Read the figures as ratios inside one run.
+
+The machine: a virtual one with ${cpus().length} processors (${cpu?.model.trim()}) and ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}; its load average was ${loadBefore.toFixed(1)} when this began.
 `;
   const bodies = all.map(({ title, about, rows }) => {
     const table = rows.map(({ what, seen, aim }) => `| ${what} | ${seen} | ${aim ?? ''} |`);
