@@ -2,102 +2,21 @@
 // rules match is shown by rule-features.test.ts, and the rest of the language as README.md lists it.
 
 import assert from 'node:assert/strict';
-import { createCalcGraph } from '../../../felix/calc/graph.ts';
-import { entry, namespace, pod, steps, type TestKind } from '../../felix/calc/world.ts';
-import { type Felix, sh, TestNode, until } from './node.ts';
-import { type Probe, SCTP, TCP, UDP } from './packets.ts';
-import { type Station, Wire } from './wire.ts';
-
-type Json = Record<string, unknown>;
-/** "a > b udp/53" → whether it arrives, by both families. */
-type Expected = Readonly<Record<string, boolean>>;
-
-const protocols: Readonly<Record<string, number>> = { tcp: TCP, udp: UDP, sctp: SCTP };
+import { entry, type TestKind } from '../../felix/calc/world.ts';
+import { sh } from './node.ts';
+import { type Json, PolicyNode } from './policy-node.ts';
 
 describe('the policy language on the wire', function () {
   this.timeout(120_000);
-  let node: TestNode;
-  let felix: Felix;
-  let wire: Wire;
-  const stations = new Map<string, Station>();
-  const graph = createCalcGraph({ nodeName: 'here' });
-  let previous: ReadonlyMap<string, string> = new Map();
-  let revision = 0;
+  let site: PolicyNode;
 
   before(async () => {
-    node = new TestNode();
-    wire = new Wire(node.name);
-    felix = await node.startFelix();
-    for (const [i, name] of ['a', 'b', 'c', 'd'].entries()) {
-      const { netns, addresses } = node.addPod(`-${name}`, i + 1);
-      stations.set(name, { netns, addresses });
-    }
-    stations.set('outside', { netns: node.outside, addresses: ['192.0.2.9', '2001:db8::9'] });
-    for (const { netns } of stations.values()) wire.addStation(netns);
-    graph.onInSync();
+    site = await PolicyNode.start();
   });
-  after(async () => {
-    wire.close();
-    await node.remove();
-  });
+  after(() => site.remove());
 
-  /** Pods a, b, c of namespace n1 and d of n2, and these resources. */
-  async function world(
-    resources: readonly (readonly [string, string])[],
-    given: Readonly<Record<string, Json>> = {},
-  ): Promise<void> {
-    const pods = [...stations].slice(0, 4).map(([name, { addresses }]) =>
-      pod(
-        'here',
-        `${name === 'd' ? 'n2' : 'n1'}/-${name}`,
-        addresses.join(),
-        { app: name },
-        {
-          interfaceName: `cali-${name}`,
-          ...given[name],
-        },
-      ),
-    );
-    const now = new Map([...pods, namespace('n1', { team: 'one' }), namespace('n2'), ...resources]);
-    graph.onUpdates(steps(previous, now, ++revision));
-    previous = now;
-    assert.deepEqual([...graph.faults], []);
-    const applies = felix.dataplane.status().applies;
-    const updates = graph.flush();
-    for (const update of updates) felix.dataplane.onUpdate(update);
-    if (updates.length > 0) await until('an apply', () => felix.dataplane.status().applies > applies, 20_000);
-    assert.equal(felix.dataplane.status().lastError, '');
-  }
-
-  async function expect(expected: Expected): Promise<void> {
-    const cells = Object.entries(expected).flatMap(([text, arrives]) =>
-      [0, 1].map((family) => ({
-        text: `${text} IPv${family === 0 ? 4 : 6}`,
-        arrives,
-        sending: sendingOf(text, family),
-      })),
-    );
-    const sendings = cells.map(({ sending }) => sending);
-    const wanted = cells.map(({ arrives }) => arrives);
-    // The first packet may be lost while neighbours are found.
-    await wire.send(sendings, wanted);
-    const fresh = cells.map(({ text }, i) => sendingOf(text.replace(/ IPv\d$/, ''), i % 2));
-    const arrived = await wire.send(fresh, wanted);
-    const table = (values: readonly boolean[]): Json =>
-      Object.fromEntries(cells.map(({ text }, i) => [text, values[i]]));
-    assert.deepEqual(table(arrived), table(wanted));
-  }
-
-  function sendingOf(text: string, family: number) {
-    const [, from = '', to = '', protocol = '', port] = /^(\w+) > (\w+) (\w+)\/(\d+)$/.exec(text) ?? assert.fail(text);
-    const [source, target] = [stations.get(from) ?? assert.fail(from), stations.get(to) ?? assert.fail(to)];
-    const probe: Probe = {
-      protocol: protocols[protocol] ?? 0,
-      sourcePort: wire.nextSerial(),
-      destinationPort: Number(port),
-    };
-    return { source, target, from: source.addresses[family] ?? '', to: target.addresses[family] ?? '', probe };
-  }
+  const world: PolicyNode['world'] = (resources, given) => site.world(resources, given);
+  const expect: PolicyNode['expect'] = (expected) => site.expect(expected);
 
   const policy = (path: string, spec: Json): [string, string] => {
     const kind: TestKind = path.includes('/') ? 'NetworkPolicy' : 'GlobalNetworkPolicy';
@@ -170,7 +89,7 @@ describe('the policy language on the wire', function () {
     await expect({ 'a > b udp/1': true });
     await world([staged, policy('n1/p', { selector: toB, ingress: [udp(1)] })]);
     await expect({ 'a > b udp/1': true, 'a > b udp/2': false });
-    const hit = felix.dataplane.hits().rules.find(({ owner }) => owner.startsWith('StagedNetworkPolicy'));
+    const hit = site.felix.dataplane.hits().rules.find(({ owner }) => owner.startsWith('StagedNetworkPolicy'));
     assert.ok((hit?.packets ?? 0) > 0, 'but counts it');
   });
 
@@ -267,16 +186,16 @@ describe('the policy language on the wire', function () {
 
   it('lets through what is sent from allowed source prefixes, and to no other pod', async () => {
     const prefixes = ['10.77.0.0/24', 'fd00:77::/64'];
-    const a = stations.get('a') ?? assert.fail();
+    const a = site.stations.get('a') ?? assert.fail();
     for (const address of ['10.77.0.1/32', 'fd00:77::1/128']) sh(`ip -n ${a.netns} addr add ${address} dev lo nodad`);
     const arrives = async (): Promise<boolean[]> => {
       const spoofs = [0, 1].map((family) => ({
-        ...sendingOf('a > b udp/1', family),
+        ...site.sendingOf('a > b udp/1', family),
         from: ['10.77.0.1', 'fd00:77::1'][family] ?? '',
       }));
       sh(`ip -n ${a.netns} route replace default via 169.254.1.1 src 10.77.0.1`);
       sh(`ip -n ${a.netns} -6 route replace default via fe80::1 dev eth0 src fd00:77::1`);
-      return [...(await wire.send(spoofs, [true, true]))];
+      return [...(await site.wire.send(spoofs, [true, true]))];
     };
     await world([]);
     assert.deepEqual(await arrives(), [false, false]);
@@ -299,14 +218,14 @@ describe('the policy language on the wire', function () {
   });
 
   it('judges fragments by the whole packet', async () => {
-    await node.serve(stations.get('b')?.netns ?? '', 90);
+    await site.node.serve(site.stations.get('b')?.netns ?? '', 90);
     const big = 'x'.repeat(4000);
     const talks = (address: string): boolean => {
       const host = address.includes(':') ? `UDP6:[${address}]:90` : `UDP4:${address}:90`;
-      const a = stations.get('a')?.netns;
+      const a = site.stations.get('a')?.netns;
       return sh(`printf ${big} | ip netns exec ${a} socat -b 5000 -t 0.4 - ${host} | wc -c`).trim() === '4000';
     };
-    const b = stations.get('b') ?? assert.fail();
+    const b = site.stations.get('b') ?? assert.fail();
     await world([policy('n1/p', { selector: toB, ingress: [udp(90)] })]);
     assert.deepEqual(b.addresses.map(talks), [true, true]);
     await world([policy('n1/p', { selector: toB, ingress: [udp(91)] })]);
@@ -368,15 +287,15 @@ describe('the policy language on the wire', function () {
       policy('n1/c', { selector: "app == 'c'", ingress: [deny] }),
     ]);
     await expect({ 'a > b udp/1': true, 'a > c udp/1': false });
-    const [b, c] = [stations.get('b') ?? assert.fail(), stations.get('c') ?? assert.fail()];
+    const [b, c] = [site.stations.get('b') ?? assert.fail(), site.stations.get('c') ?? assert.fail()];
     // c's address goes to b, with b's policy.
     for (const address of c.addresses) {
       sh(
         `ip -n ${c.netns} addr flush dev eth0; ip -n ${b.netns} addr add ${address} dev eth0 ${address.includes(':') ? 'nodad' : ''}`,
       );
     }
-    stations.set('b', { ...b, addresses: c.addresses });
-    stations.set('c', { ...c, addresses: ['10.65.0.30', 'fd00:65::30'] });
+    site.stations.set('b', { ...b, addresses: c.addresses });
+    site.stations.set('c', { ...c, addresses: ['10.65.0.30', 'fd00:65::30'] });
     await world([
       policy('n1/p', { selector: toB, ingress: [allow] }),
       policy('n1/c', { selector: "app == 'c'", ingress: [deny] }),
