@@ -89,12 +89,24 @@ async function* jsonText(found: readonly Found[]): AsyncGenerator<string> {
       yield empty.slice(0, empty.lastIndexOf(']'));
       begun = true;
     }
-    yield resources.map((resource) => `${length++ === 0 ? '' : ','}\n    ${jsonItem(resource)}`).join('');
+    for (const some of inGroups(resources)) {
+      yield `${length === 0 ? '' : ','}\n    ${jsonItems(some)}`;
+      length += some.length;
+    }
   }
   yield `${length === 0 ? '' : '\n  '}]\n}\n`;
 }
 
-const jsonItem = (resource: Resource): string => JSON.stringify(resource, undefined, 2).replaceAll('\n', '\n    ');
+/** As they stand in the list: made inside of one, which is what has the indentation right. */
+const jsonItems = (resources: readonly Resource[]): string =>
+  JSON.stringify({ items: resources }, undefined, 2).slice('{\n  "items": [\n    '.length, -'\n  ]\n}'.length);
+
+const GROUP = 250;
+
+/** The text of a whole page would be tens of megabytes, and long-lived enough for the collector to copy it around. */
+function* inGroups<T>(items: readonly T[]): Generator<readonly T[], void, undefined> {
+  for (let at = 0; at < items.length; at += GROUP) yield items.slice(at, at + GROUP);
+}
 
 /** The same as YAML. */
 async function* yamlText(found: readonly Found[]): AsyncGenerator<string> {
@@ -110,7 +122,7 @@ async function* yamlText(found: readonly Found[]): AsyncGenerator<string> {
     revision = page.revision;
     // Fields are in alphabetical order: apiVersion comes before the items, the others behind.
     if (length === 0 && page.resources.length > 0) yield `apiVersion: ${apiVersion}\nitems:\n`;
-    yield page.resources.map((resource) => writer.item(resource)).join('');
+    for (const some of inGroups(page.resources)) yield some.map((resource) => writer.item(resource)).join('');
     length += page.resources.length;
   }
   const whole = listOf(list.of, [], revision);

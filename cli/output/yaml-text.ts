@@ -9,6 +9,11 @@ const options = { version: '1.1', sortMapEntries: true, lineWidth: 0, aliasDupli
 
 /** Begins with a letter, which no number does, and has nothing with a meaning of its own. */
 const plainWord = /^[A-Za-z][-A-Za-z0-9_./]*$/;
+/** What every resource has another one of, and no reader takes for a number or a time: addresses, uids, container ids. */
+const plainDigits =
+  /^(?:\d{1,3}(?:\.\d{1,3}){3}(?:\/\d{1,3})?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9a-f]*[acdf])[0-9a-f]{12,64})$/;
+/** And what readers do take for such: revisions, times. */
+const quotedDigits = /^(?:\d+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/;
 /** Words that YAML 1.1 reads as something else. */
 const notAText = /^(?:y|n|yes|no|on|off|true|false|null|nan|inf)$/i;
 const ordinaryName = /^[A-Za-z0-9][^\n]{0,200}$/;
@@ -30,6 +35,7 @@ export class YamlWriter {
 
   /** The same as an item of a list that is indented by two. */
   item(value: unknown): string {
+    if (!needsLibrary(value)) return `  - ${this.#node(value, '    ')}\n`;
     const text = this.document(value).trimEnd();
     return `  - ${text.replaceAll(/\n(?=.)/g, '\n    ')}\n`;
   }
@@ -60,6 +66,8 @@ export class YamlWriter {
 
   #text(text: string): string {
     if (plainWord.test(text) && !notAText.test(text)) return text;
+    if (plainDigits.test(text)) return text;
+    if (quotedDigits.test(text)) return `"${text}"`;
     const known = this.#remembered.get(text);
     if (known !== undefined) return known;
     // As the value of a map: alone, some texts would look like the start of a document.
