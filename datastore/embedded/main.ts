@@ -85,7 +85,7 @@ const options = {
 
 const usage = `twill-datastore: a key-value store with etcd's v3 API for one machine, durable in one directory.
 Any etcd client works on it, also etcdctl:
-ETCDCTL_API=3 env -C /run/twill etcdctl --endpoints unix://datastore.sock get --prefix /
+ETCDCTL_API=3 etcdctl --endpoints unix:///run/twill/datastore.sock get --prefix /
 
 Usage: twill-datastore [options]`;
 

@@ -2,12 +2,13 @@
 
 import { chmodSync, existsSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer, type Server as NetServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Server, type ServerCredentials } from '@grpc/grpc-js';
 import { type AnyDefinition, loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 import { type Access, authService, requireToken, Tokens } from './access.ts';
+import { withPlainAuthority } from './authority.ts';
 import { encodeRangeAnswer } from './encode.ts';
 import type { Engine } from './engine.ts';
 import { clusterService, type HeaderOf, kvService, leaseService, maintenanceService } from './services.ts';
@@ -68,11 +69,20 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
     authService(tokens, () => header(engine.durableRevision)),
   );
   const socketPath = /^unix:(?:\/\/)?(.+)$/.exec(listen)?.[1];
-  if (socketPath !== undefined) await freeSocket(socketPath);
-  const port = await bind(server, listen, access.credentials);
-  // Who may open the socket may do everything.
-  if (socketPath !== undefined) chmodSync(socketPath, 0o600);
-  return { port, close: () => shutDown(server, socketPath) };
+  if (socketPath === undefined) {
+    const port = await bind(server, listen, access.credentials);
+    return { port, close: () => shutDown(server) };
+  }
+  await freeSocket(socketPath);
+  const door = await openDoor(server, socketPath, access.credentials);
+  return {
+    port: 0,
+    close: async () => {
+      door.close();
+      await shutDown(server);
+      if (existsSync(socketPath)) unlinkSync(socketPath);
+    },
+  };
 }
 
 function loadServices(): (name: string) => ServiceDefinition {
@@ -123,10 +133,26 @@ function bind(server: Server, listen: string, credentials: ServerCredentials): P
   });
 }
 
+/** Listens on a unix socket by ourselves, for the sake of clients whose words Node's HTTP/2 would refuse. */
+function openDoor(server: Server, path: string, credentials: ServerCredentials): Promise<NetServer> {
+  const injector = server.createConnectionInjector(credentials);
+  const door = createServer((socket) =>
+    withPlainAuthority(socket, (connection) => injector.injectConnection(connection)),
+  );
+  return new Promise((resolve, reject) => {
+    door.once('error', (error) => reject(new Error(`can not listen on unix:${path}: ${error.message}`)));
+    door.listen(path, () => {
+      // Who may open the socket may do everything.
+      chmodSync(path, 0o600);
+      resolve(door);
+    });
+  });
+}
+
 const SHUT_DOWN_MS = 500;
 
 /** Lets running calls finish; watches are cut, their clients know how to come back. */
-async function shutDown(server: Server, socketPath: string | undefined): Promise<void> {
+async function shutDown(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(() => {
       server.forceShutdown();
@@ -137,7 +163,6 @@ async function shutDown(server: Server, socketPath: string | undefined): Promise
       resolve();
     });
   });
-  if (socketPath !== undefined && existsSync(socketPath)) unlinkSync(socketPath);
 }
 
 async function directoryBytes(directory: string): Promise<number> {

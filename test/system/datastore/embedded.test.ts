@@ -61,13 +61,20 @@ describe('twill-datastore', function () {
   });
 
   it('is understood by etcdctl', () => {
-    // etcdctl 3.4 sends the path as HTTP/2's authority, where a slash is no legal character: hence from its directory.
-    const etcdctl = (...args: string[]): string =>
-      execFileSync('etcdctl', ['--endpoints', 'unix://datastore.sock', ...args], {
+    // It sends the path as HTTP/2's authority, where a slash is no legal character, and has to be understood nevertheless.
+    const etcdctlAt = (at: string, ...args: string[]): string =>
+      execFileSync('etcdctl', ['--endpoints', `unix://${at}`, ...args], {
         cwd: directory.path,
         env: { ...process.env, ETCDCTL_API: '3' },
         encoding: 'utf8',
+        maxBuffer: 4 * 1024 * 1024,
       });
+    const etcdctl = (...args: string[]): string => etcdctlAt(socket, ...args);
+    const large = 'x'.repeat(100_000);
+    etcdctl('put', '/etcdctl/large', large);
+    for (const at of [socket, 'datastore.sock'])
+      assert.equal(etcdctlAt(at, 'get', '--print-value-only', '/etcdctl/large'), `${large}\n`);
+    etcdctl('del', '/etcdctl/large');
     etcdctl('put', '/etcdctl/a', 'one');
     etcdctl('put', '/etcdctl/b', 'two');
     assert.equal(etcdctl('get', '--prefix', '/etcdctl/'), '/etcdctl/a\none\n/etcdctl/b\ntwo\n');
