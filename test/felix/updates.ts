@@ -2,6 +2,7 @@
 
 import type {
   CalcEntity,
+  CalcHostEndpoint,
   CalcPolicy,
   CalcRule,
   CalcTier,
@@ -107,6 +108,21 @@ export function workload(
     },
   };
 }
+
+export const hostEndpointUpdate = (id: string, given: Partial<CalcHostEndpoint>): CalcUpdate => ({
+  kind: 'host-endpoint',
+  hostEndpoint: {
+    id,
+    expectedAddresses: [],
+    tiers: [],
+    forwardTiers: [],
+    preDnatTiers: [],
+    untrackedTiers: [],
+    profiles: [],
+    revision: 1,
+    ...given,
+  },
+});
 
 export const ipSet = (id: string, ...members: readonly string[]): CalcUpdate => ({
   kind: 'ip-set',

@@ -62,7 +62,7 @@ function report(all: readonly Section[]): string {
 
 Written by \`npm run bench:policy\` (root) on ${new Date().toISOString().slice(0, 10)}. Read the figures as ratios inside one run.
 
-The machine: a virtual one with ${cpus().length} processors (${cpu?.model.trim()}) and ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}; its load average was ${loadBefore.toFixed(1)} when this began.
+The machine: a virtual one with ${cpus().length} processors (${cpu?.model.trim()}) and ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}; its load average was ${loadBefore.toFixed(1)} when this began. Where that is not near 0, processor time holds and the clock does not.
 `;
   const bodies = all.map(({ title, about, rows }) => {
     const table = rows.map(({ what, seen, aim }) => `| ${what} | ${seen} | ${aim ?? ''} |`);

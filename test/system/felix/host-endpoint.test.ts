@@ -4,8 +4,18 @@
 import { strict as assert } from 'node:assert';
 import type { CalcHostEndpoint, CalcUpdate } from '../../../felix/calc/output.ts';
 import { parseAddress } from '../../../net/address.ts';
-import { inSync, policy, policyUpdate, port, profileUpdate, rule, tier, workload } from '../../felix/updates.ts';
-import { type Felix, type Pod, sh, TestNode, until } from './node.ts';
+import {
+  hostEndpointUpdate,
+  inSync,
+  policy,
+  policyUpdate,
+  port,
+  profileUpdate,
+  rule,
+  tier,
+  workload,
+} from '../../felix/updates.ts';
+import { type Felix, type Pod, sh, TestNode } from './node.ts';
 
 describe('felix in the kernel: host endpoints', function () {
   this.timeout(60_000);
@@ -26,26 +36,8 @@ describe('felix in the kernel: host endpoints', function () {
   });
   after(() => node.remove());
 
-  const apply = async (...updates: readonly CalcUpdate[]): Promise<void> => {
-    const before = felix.dataplane.status().applies;
-    for (const update of updates) felix.dataplane.onUpdate(update);
-    await until('an apply', () => felix.dataplane.status().applies > before);
-    assert.equal(felix.dataplane.status().lastError, '');
-  };
-  const hostEndpoint = (given: Partial<CalcHostEndpoint>): CalcUpdate => ({
-    kind: 'host-endpoint',
-    hostEndpoint: {
-      id: 'node1-eth0',
-      expectedAddresses: [],
-      tiers: [],
-      forwardTiers: [],
-      preDnatTiers: [],
-      untrackedTiers: [],
-      profiles: [],
-      revision: 1,
-      ...given,
-    },
-  });
+  const apply = (...updates: readonly CalcUpdate[]): Promise<void> => felix.apply(updates);
+  const hostEndpoint = (given: Partial<CalcHostEndpoint>): CalcUpdate => hostEndpointUpdate('node1-eth0', { ...given });
   const toNode = (number: number, protocol: 'tcp' | 'udp' = 'tcp'): boolean[] =>
     nodeAddresses.map((address) => node.talks(node.outside, address, number, protocol));
   const fromNode = (number: number, protocol: 'tcp' | 'udp' = 'tcp'): boolean[] =>

@@ -4,7 +4,17 @@
 
 import { strict as assert } from 'node:assert';
 import type { CalcHostEndpoint, CalcUpdate } from '../../../felix/calc/output.ts';
-import { inSync, policy, policyUpdate, port, profileUpdate, rule, tier, workload } from '../../felix/updates.ts';
+import {
+  hostEndpointUpdate,
+  inSync,
+  policy,
+  policyUpdate,
+  port,
+  profileUpdate,
+  rule,
+  tier,
+  workload,
+} from '../../felix/updates.ts';
 import { Flow } from './flow.ts';
 import { type Felix, type Pod, sh, TestNode, until } from './node.ts';
 
@@ -31,12 +41,7 @@ describe('felix in the kernel: established flows of host endpoints', function ()
   });
   after(() => node.remove());
 
-  const apply = async (...updates: readonly CalcUpdate[]): Promise<void> => {
-    const before = felix.dataplane.status().applies;
-    for (const update of updates) felix.dataplane.onUpdate(update);
-    await until('an apply', () => felix.dataplane.status().applies > before);
-    assert.equal(felix.dataplane.status().lastError, '');
-  };
+  const apply = (...updates: readonly CalcUpdate[]): Promise<void> => felix.apply(updates);
   const inNode = (): { netns: string } => ({ netns: node.name });
   const outside = (): { netns: string } => ({ netns: node.outside });
   const start = (...args: ConstructorParameters<typeof Flow>): Flow => {
@@ -52,21 +57,8 @@ describe('felix in the kernel: established flows of host endpoints', function ()
     return policyUpdate('GlobalNetworkPolicy//p', { ingress: rules, egress: rules });
   };
   const tiers = [tier(['GlobalNetworkPolicy//p'], ['GlobalNetworkPolicy//p'])];
-  const hostEndpoint = (given: Partial<CalcHostEndpoint>): CalcUpdate => ({
-    kind: 'host-endpoint',
-    hostEndpoint: {
-      id: 'eth0',
-      interfaceName: 'eth0',
-      expectedAddresses: [],
-      tiers: [],
-      forwardTiers: [],
-      preDnatTiers: [],
-      untrackedTiers: [],
-      profiles: [],
-      revision: 1,
-      ...given,
-    },
-  });
+  const hostEndpoint = (given: Partial<CalcHostEndpoint>): CalcUpdate =>
+    hostEndpointUpdate('eth0', { interfaceName: 'eth0', ...given });
   const cutAndKept = async (
     cut: readonly Flow[],
     kept: readonly Flow[],

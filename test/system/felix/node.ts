@@ -2,6 +2,7 @@
 // host, and real packets between them.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import type { CalcUpdate } from '../../../felix/calc/output.ts';
 import { KernelTable } from '../../../felix/dataplane/channel.ts';
 import { Dataplane } from '../../../felix/dataplane/dataplane.ts';
 import { Monitor } from '../../../linux/monitor.ts';
@@ -204,6 +205,16 @@ export class Felix {
         },
       });
     }
+  }
+
+  /** Hands the updates over and waits until an apply has brought them to the kernel. */
+  async apply(updates: readonly CalcUpdate[], timeoutMs?: number): Promise<void> {
+    if (updates.length === 0) return;
+    const { applies } = this.dataplane.status();
+    for (const update of updates) this.dataplane.onUpdate(update);
+    await until('an apply', () => this.dataplane.status().applies > applies, timeoutMs);
+    const { lastError } = this.dataplane.status();
+    if (lastError !== '') throw new Error(lastError);
   }
 
   /** Afterwards everything is looked at again. */

@@ -2,10 +2,10 @@
 // cell of a table, IPv4 and IPv6.
 
 import assert from 'node:assert/strict';
-import { createCalcGraph } from '../../../felix/calc/graph.ts';
-import { namespace, pod, steps } from '../../felix/calc/world.ts';
-import { type Felix, TestNode, until } from './node.ts';
+import { namespace, pod } from '../../felix/calc/world.ts';
+import { type Felix, TestNode } from './node.ts';
 import { type Probe, SCTP, TCP, UDP } from './packets.ts';
+import { ResourceFeed } from './resource-feed.ts';
 import { type Sending, type Station, Wire } from './wire.ts';
 
 export type Json = Record<string, unknown>;
@@ -20,13 +20,12 @@ export class PolicyNode {
   readonly felix: Felix;
   /** a, b, c, d, and "outside". */
   readonly stations = new Map<string, Station>();
-  private readonly graph = createCalcGraph({ nodeName: 'here' });
-  private previous: ReadonlyMap<string, string> = new Map();
-  private revision = 0;
+  private readonly feed: ResourceFeed;
 
   private constructor(node: TestNode, felix: Felix) {
     this.node = node;
     this.felix = felix;
+    this.feed = new ResourceFeed(felix);
     this.wire = new Wire(node.name);
     for (const [i, name] of ['a', 'b', 'c', 'd'].entries()) {
       const { netns, addresses } = node.addPod(`-${name}`, i + 1);
@@ -34,7 +33,6 @@ export class PolicyNode {
     }
     this.stations.set('outside', { netns: node.outside, addresses: ['192.0.2.9', '2001:db8::9'] });
     for (const { netns } of this.stations.values()) this.wire.addStation(netns);
-    this.graph.onInSync();
   }
 
   static async start(): Promise<PolicyNode> {
@@ -64,16 +62,7 @@ export class PolicyNode {
         },
       ),
     );
-    const now = new Map([...pods, namespace('n1', { team: 'one' }), namespace('n2'), ...resources]);
-    const { graph, felix } = this;
-    graph.onUpdates(steps(this.previous, now, ++this.revision));
-    this.previous = now;
-    assert.deepEqual([...graph.faults], []);
-    const applies = felix.dataplane.status().applies;
-    const updates = graph.flush();
-    for (const update of updates) felix.dataplane.onUpdate(update);
-    if (updates.length > 0) await until('an apply', () => felix.dataplane.status().applies > applies, 20_000);
-    assert.equal(felix.dataplane.status().lastError, '');
+    await this.feed.set(new Map([...pods, namespace('n1', { team: 'one' }), namespace('n2'), ...resources]));
   }
 
   async expect(expected: Expected): Promise<void> {

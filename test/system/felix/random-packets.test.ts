@@ -5,19 +5,18 @@
 // A failure prints its seed; SEED=<n> ROUNDS=<n> repeats it.
 
 import assert from 'node:assert/strict';
-import { createCalcGraph } from '../../../felix/calc/graph.ts';
 import type { Traffic } from '../../../felix/explain/packet.ts';
-import { steps } from '../../felix/calc/world.ts';
 import { Evaluated } from './evaluated.ts';
-import { type Felix, TestNode, until } from './node.ts';
+import type { TestNode } from './node.ts';
 import { ICMP, ICMPV6, type Probe, SCTP, TCP, UDP, UDPLITE } from './packets.ts';
-import { RandomWorld } from './random-world.ts';
+import { outsideAddresses, startRandomSite } from './random-site.ts';
+import type { RandomWorld } from './random-world.ts';
+import type { ResourceFeed } from './resource-feed.ts';
 import { OSPF, type Sending, type Station, Wire } from './wire.ts';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const rounds = Number(process.env['ROUNDS'] ?? 8);
 const CELLS_PER_ROUND = 250;
-const outside = ['192.0.2.9', '2001:db8::9'];
 /** Some of them failsafe ports. */
 const ports = [80, 81, 8080, 8443, 22, 53, 179];
 
@@ -28,30 +27,17 @@ interface Cell extends Sending {
 describe('evaluator and kernel, packet by packet', function () {
   this.timeout(180_000);
   let node: TestNode;
-  let felix: Felix;
+  let feed: ResourceFeed;
   const stations: Station[] = [];
   let world: RandomWorld;
   let wire: Wire;
 
   before(async () => {
-    node = new TestNode();
-    const pods = ['a', 'b', 'c', 'd', 'e'].map((name, i) => node.addPod(name, i + 1));
-    felix = await node.startFelix();
+    const site = await startRandomSite(seed, { singlePackets: true });
+    ({ node, world, feed } = site);
+    stations.push(...site.ends);
     wire = new Wire(node.name);
-    const addStation = (netns: string, addresses: readonly string[]): void => {
-      stations.push({ netns, addresses });
-      wire.addStation(netns);
-    };
-    for (const { netns, addresses } of pods) addStation(netns, addresses);
-    addStation(node.outside, outside);
-    addStation(node.name, ['192.0.2.1', '2001:db8::1']);
-    const worldPods = pods.map(({ name, interfaceName, addresses }, i) => ({
-      namespace: i < 3 ? 'n1' : 'n2',
-      name,
-      interfaceName,
-      addresses: addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
-    }));
-    world = new RandomWorld(seed, worldPods, ['192.0.2.9/32', '2001:db8::9/128'], { singlePackets: true });
+    for (const { netns } of stations) wire.addStation(netns);
   });
 
   after(async () => {
@@ -102,23 +88,13 @@ describe('evaluator and kernel, packet by packet', function () {
   }
 
   it(`agree about every packet (seed ${seed}, ${rounds} rounds)`, async () => {
-    const graph = createCalcGraph({ nodeName: 'here' });
-    graph.onInSync();
-    let before: ReadonlyMap<string, string> = new Map();
     const counts = { cells: 0, allowed: 0 };
     for (let round = 0; round < rounds; round++) {
       world.step();
       const now = new Map(world.entries);
-      graph.onUpdates(steps(before, now, round + 1));
-      before = now;
-      assert.deepEqual([...graph.faults], [], 'the random resources are valid');
-      const updates = graph.flush();
-      const applies = felix.dataplane.status().applies;
-      for (const update of updates) felix.dataplane.onUpdate(update);
-      if (updates.length > 0) await until('an apply', () => felix.dataplane.status().applies > applies, 10_000);
-      assert.equal(felix.dataplane.status().lastError, '', `seed ${seed}, round ${round}`);
+      await feed.set(now);
 
-      const evaluated = new Evaluated(now, outside);
+      const evaluated = new Evaluated(now, outsideAddresses);
       const cells = withoutAnswers(Array.from({ length: CELLS_PER_ROUND }, randomCell));
       const expected = new Map(cells.map((cell) => [cell, evaluated.allows(cell.from, cell.to, trafficOf(cell))]));
       counts.cells += cells.length;

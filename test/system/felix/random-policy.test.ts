@@ -6,18 +6,17 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { createCalcGraph } from '../../../felix/calc/graph.ts';
-import { steps } from '../../felix/calc/world.ts';
 import { Evaluated } from './evaluated.ts';
-import { type Felix, TestNode, until } from './node.ts';
+import { type TestNode, until } from './node.ts';
 import type { Probe, ProbeRequest } from './prober.ts';
-import { ports, RandomWorld } from './random-world.ts';
+import { type End, outsideAddresses, startRandomSite } from './random-site.ts';
+import { ports, type RandomWorld } from './random-world.ts';
+import type { ResourceFeed } from './resource-feed.ts';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const rounds = Number(process.env['ROUNDS'] ?? 12);
 const CELLS_PER_ROUND = 240;
 const PINGS_PER_ROUND = 10;
-const outside = ['192.0.2.9', '2001:db8::9'];
 
 /** A prober process in a namespace. */
 class Prober {
@@ -61,10 +60,7 @@ class Prober {
   }
 }
 
-interface Station {
-  readonly name: string;
-  readonly netns: string;
-  readonly addresses: readonly string[];
+interface Station extends End {
   readonly prober: Prober;
 }
 
@@ -79,31 +75,16 @@ interface Cell {
 describe('evaluator and kernel', function () {
   this.timeout(180_000);
   let node: TestNode;
-  let felix: Felix;
+  let feed: ResourceFeed;
   const stations: Station[] = [];
   let world: RandomWorld;
   let sourcePort = 20_000;
 
   before(async () => {
-    node = new TestNode();
-    const pods = ['a', 'b', 'c', 'd', 'e'].map((name, i) => node.addPod(name, i + 1));
-    felix = await node.startFelix();
-    for (const { name, netns, addresses } of pods) stations.push({ name, netns, addresses, prober: new Prober(netns) });
-    stations.push({ name: 'outside', netns: node.outside, addresses: outside, prober: new Prober(node.outside) });
-    stations.push({
-      name: 'node',
-      netns: node.name,
-      addresses: ['192.0.2.1', '2001:db8::1'],
-      prober: new Prober(node.name),
-    });
+    const site = await startRandomSite(seed);
+    ({ node, world, feed } = site);
+    for (const end of site.ends) stations.push({ ...end, prober: new Prober(end.netns) });
     await until('all probers listen', () => stations.every(({ prober }) => prober.ready), 20_000);
-    const worldPods = pods.map(({ name, interfaceName, addresses }, i) => ({
-      namespace: i < 3 ? 'n1' : 'n2',
-      name,
-      interfaceName,
-      addresses: addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
-    }));
-    world = new RandomWorld(seed, worldPods, ['192.0.2.9/32', '2001:db8::9/128']);
   });
 
   after(async () => {
@@ -155,23 +136,13 @@ describe('evaluator and kernel', function () {
   }
 
   it(`agree about every packet (seed ${seed}, ${rounds} rounds)`, async () => {
-    const graph = createCalcGraph({ nodeName: 'here' });
-    graph.onInSync();
-    let before: ReadonlyMap<string, string> = new Map();
     const counts = { cells: 0, allowed: 0 };
     for (let round = 0; round < rounds; round++) {
       world.step();
       const now = new Map(world.entries);
-      graph.onUpdates(steps(before, now, round + 1));
-      before = now;
-      assert.deepEqual([...graph.faults], [], 'the random resources are valid');
-      const updates = graph.flush();
-      const applies = felix.dataplane.status().applies;
-      for (const update of updates) felix.dataplane.onUpdate(update);
-      if (updates.length > 0) await until('an apply', () => felix.dataplane.status().applies > applies, 10_000);
-      assert.equal(felix.dataplane.status().lastError, '', `seed ${seed}, round ${round}`);
+      await feed.set(now);
 
-      const evaluated = new Evaluated(now, outside);
+      const evaluated = new Evaluated(now, outsideAddresses);
       const wrong = async (cells: readonly Cell[], timeoutMs: number): Promise<Cell[]> => {
         const sent = cells.map((cell) => ({ ...cell, sourcePort: nextSourcePort() }));
         const results = await seen(sent, timeoutMs);
