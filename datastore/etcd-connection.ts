@@ -10,7 +10,7 @@
 import { noop } from 'cockatiel';
 import type { Etcd3, IOptions } from 'etcd3';
 import { type Credentials, closedError } from './credentials.ts';
-import { type CallKind, toKvError } from './etcd-errors.ts';
+import { type CallKind, isBetweenConnections, toKvError } from './etcd-errors.ts';
 import type { EtcdModules } from './etcd-modules.ts';
 import { KvError } from './kv.ts';
 import type { Endpoint, StoreSettings } from './settings.ts';
@@ -19,6 +19,11 @@ const REQUEST_TIMEOUT_MS = 5000;
 /** etcd answers pings more often than every 5 s with "too many pings" and hangs up. */
 const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 5000;
+
+type Request<T> = (client: Etcd3, options: { readonly deadline: number }) => Promise<T>;
+
+/** How often a call is begun that never reached a connection. */
+const BEGINNINGS = 5;
 
 export class EtcdConnection {
   readonly modules: EtcdModules;
@@ -50,20 +55,27 @@ export class EtcdConnection {
   }
 
   /** Rejects with KvError; `factor` lengthens the deadline of what moves much data. */
-  async call<T>(
-    kind: CallKind,
-    request: (client: Etcd3, options: { readonly deadline: number }) => Promise<T>,
-    factor = 1,
-  ): Promise<T> {
+  async call<T>(kind: CallKind, request: Request<T>, factor = 1): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const index = this.#current;
       try {
-        return await request(this.client(), { deadline: Date.now() + this.requestTimeoutMs * factor });
+        return await this.#begin(request, factor);
       } catch (error) {
         const kvError = this.#closed ? closedError() : toKvError(error, kind);
         if (kvError.code !== 'unavailable' && kvError.code !== 'unknown-outcome') throw kvError;
         this.#moveOn(index);
         if (kvError.code === 'unknown-outcome' || attempt >= this.#endpoints.length) throw kvError;
+      }
+    }
+  }
+
+  /** One call; another's failure at the moment when it begins is not its own. */
+  async #begin<T>(request: Request<T>, factor: number): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await request(this.client(), { deadline: Date.now() + this.requestTimeoutMs * factor });
+      } catch (error) {
+        if (this.#closed || attempt === BEGINNINGS || !isBetweenConnections(error)) throw error;
       }
     }
   }

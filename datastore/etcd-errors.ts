@@ -8,7 +8,12 @@ import { KvError, type KvErrorCode } from './kv.ts';
 export type CallKind = 'read' | 'write';
 
 /** grpc-js says so when a call was never given to a connection; our own brief client says it likewise. */
-const NEVER_SENT = /No connection established|Waiting for LB pick|waiting for name resolution|Name resolution failed/i;
+const NEVER_SENT =
+  /No connection established|Channel closed before call started|Waiting for LB pick|waiting for name resolution|Name resolution failed/i;
+
+/** etcd3 renews its connection when any call on it has failed; whoever begins one at that moment finds it closed. */
+export const isBetweenConnections = (error: unknown): boolean =>
+  /Channel closed before call started/.test(String(error));
 
 /** etcd says so before it proposes the request to the cluster. */
 const NOT_PROPOSED = /etcdserver: (no leader|not capable|too many requests|mvcc: database space exceeded)/;
