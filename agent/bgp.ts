@@ -152,6 +152,13 @@ class Feed {
     return this.settings === undefined && this.#ready.locked ? LOCKED_REASON : undefined;
   }
 
+  /** Why there is no speaker, for who asks it something. */
+  get outOfBgp(): string | undefined {
+    if (this.settings !== undefined) return undefined;
+    const ofNode = this.problems.find(({ resource }) => resource === `Node/${this.#nodeName}`);
+    return this.waitsFor ?? (ofNode ? textOf(ofNode) : 'the node has not said yet what is its own');
+  }
+
   onUpdates(updates: readonly SyncerUpdate[]): void {
     this.#ready.onUpdates(updates);
     this.#collector.onUpdates(updates);
@@ -206,7 +213,8 @@ class Feed {
   }
 }
 
-const textOf = ({ resource, field, problem }: ConfigProblem): string => `${resource} ${field} ${problem}`;
+const textOf = ({ resource, field, problem }: ConfigProblem): string =>
+  [resource, field, problem].filter((part) => part !== '').join(' ');
 
 interface ControlSources {
   readonly node: string;
@@ -217,7 +225,7 @@ interface ControlSources {
 }
 
 function controlRoutes(sources: ControlSources): ControlRoutes {
-  const { speaker } = sources;
+  const { speaker, feed } = sources;
   return {
     'GET /v1/status': () => statusReport(sources),
     'GET /v1/peers': () => peersReport(sources),
@@ -225,8 +233,10 @@ function controlRoutes(sources: ControlSources): ControlRoutes {
       const peer = query.get('peer');
       const prefix = query.get('prefix');
       const address = prefix === null ? undefined : parseAddress(prefix);
+      const view = routeView(query.get('view') ?? 'best');
+      if (feed.outOfBgp !== undefined) return { view, routes: [], more: false, note: feed.outOfBgp };
       return speaker.routes({
-        view: routeView(query.get('view') ?? 'best'),
+        view,
         limit: Number(query.get('limit') ?? 10_000),
         ...(peer === null ? {} : { peer }),
         ...(prefix === null || address !== undefined ? {} : { prefix: prefixFrom(prefix) }),
@@ -236,7 +246,8 @@ function controlRoutes(sources: ControlSources): ControlRoutes {
     'POST /v1/mrt': async ({ body }) => await dumpMrt(sources, body),
     'GET /v1/why': ({ query }) => {
       const asked = query.get('prefix') ?? '';
-      return speaker.why(parseAddress(asked) ?? prefixFrom(asked));
+      const what = parseAddress(asked) ?? prefixFrom(asked);
+      return feed.outOfBgp === undefined ? speaker.why(what) : { ...speaker.why(what), fib: feed.outOfBgp };
     },
     'GET /metrics': () => new PlainText(bgpMetricsText(statusReport(sources), speaker.peers())),
   };
@@ -271,8 +282,15 @@ function prefixFrom(text: string) {
   return prefix;
 }
 
-function identity({ node, feed: { settings } }: ControlSources) {
-  return { node, routerId: settings && formatIpv4(settings.routerId), asn: settings?.asn };
+function identity({ node, feed }: ControlSources) {
+  const { settings } = feed;
+  const { outOfBgp } = feed;
+  return {
+    node,
+    routerId: settings && formatIpv4(settings.routerId),
+    asn: settings?.asn,
+    ...(outOfBgp === undefined ? {} : { outOfBgp }),
+  };
 }
 
 function peersReport(sources: ControlSources): PeersReport {

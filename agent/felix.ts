@@ -121,7 +121,10 @@ export async function runFelix(options: NodeOptions): Promise<void> {
     rules: () => dataplane.rules(),
     ruleComments: (chain) => channel.ruleComments(chain),
   });
-  const server = await serveControl(felixSocket(options), controlRoutes({ dataplane, graph, syncer, tracer }));
+  const server = await serveControl(
+    felixSocket(options),
+    controlRoutes({ node: options.nodeName, dataplane, graph, syncer, tracer }),
+  );
   log.info({ backend: channel.name, node: options.nodeName }, 'felix started');
 
   log.info({ why: await stopped }, 'stopping; routes and policy stay as they are');
@@ -200,13 +203,14 @@ class Feed {
 }
 
 interface ControlSources {
+  readonly node: string;
   readonly dataplane: Dataplane;
   readonly graph: CalcGraph;
   readonly syncer: Syncer;
   readonly tracer: Tracer;
 }
 
-function controlRoutes({ dataplane, graph, syncer, tracer }: ControlSources): ControlRoutes {
+function controlRoutes({ node, dataplane, graph, syncer, tracer }: ControlSources): ControlRoutes {
   return {
     'GET /v1/status': () => ({
       ...dataplane.status(),
@@ -218,7 +222,9 @@ function controlRoutes({ dataplane, graph, syncer, tracer }: ControlSources): Co
     'GET /v1/hits': ({ query }) => {
       const { rules, others } = dataplane.hits();
       const wanted = query.get('policy');
-      return wanted === null ? { rules, others } : { rules: rules.filter(({ owner }) => owner === wanted), others: [] };
+      const shown =
+        wanted === null ? { rules, others } : { rules: rules.filter(({ owner }) => owner === wanted), others: [] };
+      return { node, at: new Date().toISOString(), ...shown };
     },
     'GET /v1/trace': (request) => followPackets(dataplane, tracer, request),
     'GET /metrics': () => new PlainText(metricsText(dataplane.status())),

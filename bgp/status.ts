@@ -14,6 +14,8 @@ export interface StatusReport {
   /** Text; undefined while the node takes no part in BGP. */
   readonly routerId: string | undefined;
   readonly asn: number | undefined;
+  /** Why this node takes no part in BGP, or not yet. */
+  readonly outOfBgp?: string;
   readonly datastore: { readonly status: string; readonly revision: number; readonly keys: number };
   readonly startedAt: string;
   readonly peers: { readonly configured: number; readonly established: number };
@@ -35,6 +37,8 @@ export interface PeersReport {
   readonly node: string;
   readonly routerId: string | undefined;
   readonly asn: number | undefined;
+  /** Why this node takes no part in BGP, or not yet. */
+  readonly outOfBgp?: string;
   readonly peers: readonly PeerReport[];
 }
 

@@ -199,8 +199,12 @@ function prefixesOfOthers({ configurations, pools }: BgpResources): Prefix[] {
 function nodeProblem(resources: BgpResources, nodeName: string): ConfigProblem {
   const resource = `Node/${nodeName}`;
   const node = resources.nodes.get(nodeName);
-  if (!node) return { resource, field: '', problem: 'does not exist, so this node takes no part in BGP' };
-  if (!node.spec.bgp) return { resource, field: 'spec.bgp', problem: 'is missing, so this node takes no part in BGP' };
+  if (!node) return { resource, field: '', problem: 'does not exist: this node takes no part in BGP' };
+  if (!node.spec.bgp) {
+    const problem =
+      'is missing: this node takes no part in BGP; set spec.bgp.ipv4Address, or start twill-node with --ip';
+    return { resource, field: 'spec.bgp', problem };
+  }
   return {
     resource,
     field: 'spec.bgp.ipv4Address',

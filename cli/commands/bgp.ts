@@ -81,7 +81,8 @@ async function write(report: object, describe: () => string, { output }: BgpOpti
   }
 }
 
-export function describePeers({ peers }: PeersReport, isWide = false): string {
+export function describePeers({ peers, outOfBgp }: PeersReport, isWide = false): string {
+  if (outOfBgp !== undefined) return `No peers: ${outOfBgp}\n`;
   if (peers.length === 0) return 'No peers are configured.\n';
   const columns = isWide ? [...peerColumns, ...widePeerColumns, infoColumn] : [...peerColumns, infoColumn];
   return formatTable(

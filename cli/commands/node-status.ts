@@ -46,14 +46,15 @@ const felixAnswers = (runDir: string): Promise<boolean> =>
 
 /** The tables of calicoctl, with the numbers of routes beside. */
 export function describeStatus(status: unknown): string {
-  const { node, routerId, asn } = isObject(status) ? status : {};
+  const { node, routerId, asn, outOfBgp } = isObject(status) ? status : {};
   const listed = isObject(status) ? status['peers'] : status;
   const peers = (Array.isArray(listed) ? listed : []).filter(isObject);
   const facts = [node && `node ${node}`, asn && `AS ${asn}`, routerId && `router id ${routerId}`].filter(Boolean);
   const head = `Calico process is running.${facts.length > 0 ? ` (${facts.join(', ')})` : ''}\n`;
+  const why = typeof outOfBgp === 'string' ? `${outOfBgp}\n` : '';
   const ofFamily = (v6: boolean) => peers.filter((peer) => String(peer['address']).includes(':') === v6);
   return [
-    head,
+    `${head}${why}`,
     familyTable('IPv4 BGP status', 'No IPv4 peers found.', ofFamily(false)),
     familyTable('IPv6 BGP status', 'No IPv6 peers found.', ofFamily(true)),
   ].join('\n');

@@ -1,8 +1,11 @@
-// policy hits: how often which rule matched, summed over all nodes that report.
+// policy hits: how often which rule matched, summed over all nodes that report. The node at hand is asked itself, so that its
+// counters are those of this moment.
 
+import { join } from 'node:path';
 import { openEphemeral, type Report } from '../../datastore/ephemeral.ts';
 import { isObject } from '../../datastore/model/schema/check.ts';
 import { policyName } from '../../felix/explain/verdict.ts';
+import { callControl } from '../../runtime/control.ts';
 import { formatJson, formatYaml } from '../output/documents.ts';
 import { formatTable } from '../output/table.ts';
 import { CommandError, type World } from '../world.ts';
@@ -10,6 +13,7 @@ import { type GlobalOptions, withResources } from './context.ts';
 
 export interface PolicyHitsOptions extends GlobalOptions {
   readonly redisUrl?: string;
+  readonly runDir?: string;
   readonly output?: string;
   readonly unused?: boolean;
 }
@@ -27,7 +31,9 @@ interface Row {
 }
 
 export async function runPolicyHits(name: string | undefined, options: PolicyHitsOptions, world: World): Promise<void> {
-  const reports = await readReports(options, world);
+  const local = await askThisNode(options, world);
+  const others = (await readReports(options, world)).filter(({ node }) => node !== local?.node);
+  const reports = local ? [local, ...others] : others;
   if (reports.length === 0)
     throw new CommandError('no node reports; start twill-node, or give --redis-url when its nodes have one');
   const rows = sumHits(reports)
@@ -44,6 +50,26 @@ export async function runPolicyHits(name: string | undefined, options: PolicyHit
     `${nodes}`,
   ]);
   world.out(formatTable(['POLICY', 'RULE', 'ACTION', 'PACKETS', 'BYTES', 'NODES'], cells));
+  world.err(describeAge(others, Date.now()));
+}
+
+/** Undefined where no felix runs. */
+async function askThisNode({ runDir }: PolicyHitsOptions, world: World): Promise<Report | undefined> {
+  const socket = join(runDir ?? world.environment['TWILL_RUN_DIR'] ?? '/run/twill', 'felix.sock');
+  const hits = await callControl(socket, '/v1/hits', { timeoutMs: 5000 }).catch(() => undefined);
+  const node = isObject(hits) ? hits['node'] : undefined;
+  return typeof node === 'string' ? { node, json: JSON.stringify(hits) } : undefined;
+}
+
+/** How old the oldest of the reports is; nothing when they are of this moment. */
+export function describeAge(reports: readonly Report[], nowMs: number): string {
+  const times = reports.map(({ json }) => {
+    const report: unknown = JSON.parse(json);
+    return isObject(report) ? Date.parse(String(report['at'])) : Number.NaN;
+  });
+  const oldest = Math.min(...times.filter(Number.isFinite));
+  const seconds = Math.round((nowMs - oldest) / 1000);
+  return Number.isFinite(oldest) && seconds > 0 ? `Other nodes reported up to ${seconds} s ago.\n` : '';
 }
 
 function readReports(options: PolicyHitsOptions, world: World): Promise<readonly Report[]> {
@@ -61,21 +87,36 @@ function readReports(options: PolicyHitsOptions, world: World): Promise<readonly
 /** Rules in the order of their policies; then what no rule decided. */
 export function sumHits(reports: readonly Report[]): readonly Row[] {
   const rows = new Map<string, Row>();
-  const add = (owner: string, rule: string, action: string, hit: Readonly<Record<string, unknown>>): void => {
+  /** The node that a row has counted last: a rule may be there twice, for both directions. */
+  const lastNode = new Map<string, string>();
+  const add = (
+    node: string,
+    owner: string,
+    rule: string,
+    action: string,
+    hit: Readonly<Record<string, unknown>>,
+  ): void => {
     const key = `${owner} ${rule} ${action}`;
     const row = rows.get(key) ?? { owner, rule, action, packets: 0, bytes: 0, nodes: 0 };
     row.packets += Number(hit['packets']);
     row.bytes += Number(hit['bytes']);
-    row.nodes++;
+    if (lastNode.get(key) !== node) row.nodes++;
+    lastNode.set(key, node);
     rows.set(key, row);
   };
-  for (const { json } of reports) {
+  for (const { node, json } of reports) {
     const hits: unknown = JSON.parse(json);
     for (const hit of listAt(hits, 'rules')) {
       const owner = hit['kind'] === 'profile' ? `profile/${String(hit['owner'])}` : policyName(String(hit['owner']));
-      add(owner, String(hit['origin']), `${String(hit['action'])}${hit['staged'] === true ? ' (staged)' : ''}`, hit);
+      add(
+        node,
+        owner,
+        String(hit['origin']),
+        `${String(hit['action'])}${hit['staged'] === true ? ' (staged)' : ''}`,
+        hit,
+      );
     }
-    for (const hit of listAt(hits, 'others')) add(String(hit['name']), '', 'deny', hit);
+    for (const hit of listAt(hits, 'others')) add(node, String(hit['name']), '', 'deny', hit);
   }
   const isRule = (row: Row): number => (row.rule === '' ? 1 : 0);
   return [...rows.values()].sort(

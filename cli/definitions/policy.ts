@@ -36,6 +36,7 @@ export function definePolicyCommands(program: Command, world: World): void {
     .argument('[name]', 'only this policy: name, namespace/name or kind/namespace/name')
     .option('--unused', 'only rules that have never matched')
     .option('--redis-url <url>', 'where the nodes report, when it is not the datastore (or REDIS_URL)')
+    .option('--run-dir <directory>', 'where the agent’s sockets are (or TWILL_RUN_DIR)')
     .option('-o, --output <format>', 'table, json or yaml')
     .action(async (name: string | undefined, options) =>
       (await import('../commands/policy-hits.ts')).runPolicyHits(name, options, world),

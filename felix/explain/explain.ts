@@ -92,11 +92,18 @@ function explainSide(world: PolicyWorld, flow: Flow, direction: Direction, traff
   };
 }
 
+/** Rules are `ingress[3]`; what stands for a whole policy that can not be had says why. */
+const isRule = (origin: string): boolean => origin.endsWith(']');
+
+/** "NetworkPolicy/prod/web ingress[0] denies", "profile web is missing, which denies". */
+const whoDoes = (owner: string, origin: string, does: string): string =>
+  isRule(origin) ? `${owner} ${origin} ${does}` : `${owner} ${origin.replace(/^profile /, '')}, which ${does}`;
+
 export function describeDecision(decidedBy: DecidedBy, allowed: boolean): string {
   const does = allowed ? 'allows' : 'denies';
   switch (decidedBy.kind) {
     case 'rule':
-      return `${policyName(decidedBy.policy)} ${decidedBy.origin} ${does} it, in tier ${decidedBy.tier}`;
+      return `${whoDoes(policyName(decidedBy.policy), decidedBy.origin, does)} it, in tier ${decidedBy.tier}`;
     case 'tier-default': {
       const { policies, tier } = decidedBy;
       const which =
@@ -104,7 +111,7 @@ export function describeDecision(decidedBy: DecidedBy, allowed: boolean): string
       return `the end of tier ${tier} denies it: ${which} and no rule matches`;
     }
     case 'profile':
-      return `no policy decides; profile ${decidedBy.profile} ${decidedBy.origin} ${does} it`;
+      return `no policy decides; ${whoDoes(`profile ${decidedBy.profile}`, decidedBy.origin, does)} it`;
     case 'no-profile': {
       const names = decidedBy.profiles.join(', ');
       return names === ''
@@ -130,6 +137,15 @@ function nearMisses({ verdict }: Extract<Side, { kind: 'policy' }>): readonly st
   ].slice(0, MOST_SUGGESTIONS);
 }
 
+function remedy(decidedBy: Extract<DecidedBy, { kind: 'rule' | 'profile' }>): string {
+  if (decidedBy.kind === 'profile')
+    return `apply a Profile ${decidedBy.profile} with rules, or a policy that allows it`;
+  const { policy, origin, tier } = decidedBy;
+  return origin === 'tier is missing'
+    ? `apply a Tier ${tier}`
+    : `mend ${policyName(policy)}: twillctl validate says what is wrong`;
+}
+
 function withoutDecidingRule(
   world: PolicyWorld,
   flow: Flow,
@@ -138,6 +154,7 @@ function withoutDecidingRule(
   decidedBy: DecidedBy,
 ): readonly string[] {
   if (decidedBy.kind !== 'rule' && decidedBy.kind !== 'profile') return [];
+  if (!isRule(decidedBy.origin)) return [remedy(decidedBy)];
   const owner = decidedBy.kind === 'rule' ? decidedBy.policy : decidedBy.profile;
   const without = new Set([ruleKey(owner, decidedBy.origin)]);
   const again = world.flow(flow.source, flow.destination, traffic, { without });

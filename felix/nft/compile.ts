@@ -104,8 +104,8 @@ const ipv6 = (offset: number): Field => ({
   ...payload('network', offset, 'ipv6_addr', 16),
   needs: { nfproto: NFPROTO_IPV6 },
 });
-const icmp = (offset: number, l4proto: number): Field => ({
-  ...payload('transport', offset, 'inet_proto', 1),
+const icmp = (type: KeyType, offset: number, l4proto: number): Field => ({
+  ...payload('transport', offset, type, 1),
   needs: { l4proto },
 });
 
@@ -125,10 +125,10 @@ const fields: Readonly<Record<string, Field>> = {
   'th sport': payload('transport', 0, 'inet_service', 2),
   'th dport': payload('transport', 2, 'inet_service', 2),
   '@th,0,16': payload('transport', 0, 'bytes', 2),
-  'icmp type': icmp(0, 1),
-  'icmp code': icmp(1, 1),
-  'icmpv6 type': icmp(0, 58),
-  'icmpv6 code': icmp(1, 58),
+  'icmp type': icmp('icmp_type', 0, 1),
+  'icmp code': icmp('icmp_code', 1, 1),
+  'icmpv6 type': icmp('icmpv6_type', 0, 58),
+  'icmpv6 code': icmp('icmpv6_code', 1, 58),
 };
 
 const stateBits: Readonly<Record<string, number>> = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 };

@@ -25,6 +25,10 @@ export const keyTypes: Readonly<Record<KeyType, KeyTypeFacts>> = {
   ipv6_addr: { number: 8, length: 16 },
   inet_proto: { number: 12, length: 1 },
   inet_service: { number: 13, length: 2 },
+  icmp_type: { number: 14, length: 1 },
+  icmpv6_type: { number: 29, length: 1 },
+  icmp_code: { number: 32, length: 1 },
+  icmpv6_code: { number: 33, length: 1 },
   ifname: { number: 41, length: 16, hostOrder: true },
 };
 
@@ -123,6 +127,10 @@ function decodeField(first: Uint8Array, last: Uint8Array, offset: number, type: 
     case 'ipv6_addr':
       return rangeText(addressFromBytes(first, 6, offset), addressFromBytes(last, 6, offset));
     case 'inet_proto':
+    case 'icmp_type':
+    case 'icmp_code':
+    case 'icmpv6_type':
+    case 'icmpv6_code':
       return numberRangeKey(first[offset] ?? 0, last[offset] ?? 0);
     case 'inet_service': {
       const at = (bytes: Uint8Array): number => ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);

@@ -46,7 +46,16 @@ export interface SetDeclaration {
   readonly timeoutSec?: number;
 }
 
-export type KeyType = 'ifname' | 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service';
+export type KeyType =
+  | 'ifname'
+  | 'ipv4_addr'
+  | 'ipv6_addr'
+  | 'inet_proto'
+  | 'inet_service'
+  | 'icmp_type'
+  | 'icmp_code'
+  | 'icmpv6_type'
+  | 'icmpv6_code';
 
 /** Key text to value text; the value of a set's element is empty. */
 export type Elements = ReadonlyMap<string, string>;

@@ -45,6 +45,11 @@ mesh:10.0.0.2   10.0.0.2   64512   Active   2026-11-21T05:00:00Z   0    0       
       describePeers({ node: 'a', routerId: undefined, asn: undefined, peers: [] }),
       'No peers are configured.\n',
     );
+    const outOfBgp = 'Node/a spec.bgp is missing: this node takes no part in BGP';
+    assert.equal(
+      describePeers({ node: 'a', routerId: undefined, asn: undefined, outOfBgp, peers: [] }),
+      `No peers: ${outOfBgp}\n`,
+    );
   });
 
   it('shows routes: best, stale, where from', () => {

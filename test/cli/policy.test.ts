@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { describeAge } from '../../cli/commands/policy-hits.ts';
 import { Cli } from './harness.ts';
 
 const policies = `
@@ -170,6 +171,16 @@ describe('twillctl policy hits', () => {
     ...more,
   });
 
+  it('says how old the reports of other nodes are', () => {
+    const at = (time: string) => ({ node: 'a', json: JSON.stringify({ at: time, rules: [] }) });
+    const nowMs = Date.parse('2026-11-28T12:00:10Z');
+    assert.equal(describeAge([], nowMs), '');
+    assert.equal(
+      describeAge([at('2026-11-28T12:00:02.000Z'), at('2026-11-28T12:00:09.000Z')], nowMs),
+      'Other nodes reported up to 8 s ago.\n',
+    );
+  });
+
   it('sums the counters of all nodes', async () => {
     const cli = await Cli.start();
     assert.match((await cli.run('policy hits')).err, /no node reports/);
@@ -189,6 +200,8 @@ describe('twillctl policy hits', () => {
         rules: [
           hit('ingress[10]', 4),
           hit('ingress[0]', 1, { owner: 'GlobalNetworkPolicy//all' }),
+          hit('profile is missing', 0, { owner: 'gone', kind: 'profile', action: 'deny' }),
+          hit('profile is missing', 3, { owner: 'gone', kind: 'profile', action: 'deny', direction: 'egress' }),
           hit('egress[0]', 2, { owner: 'kns.shop', kind: 'profile' }),
         ],
         others: [],
@@ -203,6 +216,7 @@ describe('twillctl policy hits', () => {
         'GlobalNetworkPolicy/all|ingress[0]|allow|1|60|1',
         'NetworkPolicy/shop/web|ingress[9]|allow|0|0|1',
         'NetworkPolicy/shop/web|ingress[10]|allow|5|300|2',
+        'profile/gone|profile is missing|deny|3|180|1',
         'profile/kns.shop|egress[0]|allow|2|120|1',
         'ingress/default-action/default|deny|3|180|1',
         '',

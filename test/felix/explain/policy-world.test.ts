@@ -53,6 +53,25 @@ describe('policy world', () => {
     );
   });
 
+  it('says what to do about a profile or a tier that is not there', () => {
+    const { egress } = ask(
+      world(pod('n1', 'prod/lost', '10.0.0.3', {}, { profiles: ['ops'] })),
+      'prod/lost',
+      'prod/web',
+      'tcp/80',
+    );
+    assert.equal(egress.because, 'no policy decides; profile ops is missing, which denies it');
+    assert.deepEqual(egress.wouldChange, ['apply a Profile ops with rules, or a policy that allows it']);
+    const policyOfTier = policy('prod/sec.web', {
+      tier: 'sec',
+      selector: "app == 'web'",
+      ingress: [{ action: 'Allow' }],
+    });
+    const { ingress } = ask(world(policyOfTier), 'prod/client', 'prod/web', 'tcp/80');
+    assert.equal(ingress.because, 'NetworkPolicy/prod/sec.web tier is missing, which denies it, in tier sec');
+    assert.deepEqual(ingress.wouldChange, ['apply a Tier sec']);
+  });
+
   it('says which rules have matches that nothing enforces', () => {
     const subject = world(
       policy('prod/web', {
