@@ -8,6 +8,7 @@
 //     attribute set ─► its next hop, if third party ─► the member with that address ─► does not get it
 
 import type { Address } from '../../net/address.ts';
+import { grow32 } from './columns.ts';
 import type { RouteExporter } from './exporter.ts';
 import { keepsNextHops, type Treatment } from './treatment.ts';
 
@@ -19,16 +20,19 @@ export interface ThirdParty {
   count: number;
 }
 
+/** What is noted of an attribute set: not asked yet, none, or the place of its third party behind these. */
+const [UNKNOWN, NONE, FIRST] = [0, 1, 2] as const;
+
 /** Those of one update group. */
 export class ThirdParties {
   readonly #exporter: RouteExporter;
   readonly #treatment: Treatment;
   readonly #isPossible: boolean;
-  readonly #byAddress = new Map<Address, ThirdParty>();
+  readonly #all: ThirdParty[] = [];
+  readonly #byAddress = new Map<Address, number>();
   readonly #byMember = new Map<number, ThirdParty>();
-  // Routes come in runs of one attribute set.
-  #lastSet = 0;
-  #last: ThirdParty | undefined;
+  /** By attribute set: a member that joins is asked about all of them. */
+  #bySet: Uint32Array = new Uint32Array(64);
 
   constructor(exporter: RouteExporter, treatment: Treatment) {
     this.#exporter = exporter;
@@ -39,24 +43,31 @@ export class ThirdParties {
   /** That of an attribute set; undefined: it goes out with ourselves or its own source as next hop. */
   of(set: number): ThirdParty | undefined {
     if (!this.#isPossible || set === 0) return undefined;
-    if (set === this.#lastSet) return this.#last;
-    const address = this.#exporter.thirdParty(set, this.#treatment);
-    this.#lastSet = set;
-    this.#last = address === undefined ? undefined : this.#at(address);
-    return this.#last;
+    let noted = this.#bySet[set] ?? UNKNOWN;
+    if (noted === UNKNOWN) noted = this.#ask(set);
+    return noted === NONE ? undefined : this.#all[noted - FIRST];
   }
 
-  #at(address: Address): ThirdParty {
+  #ask(set: number): number {
+    const address = this.#exporter.thirdParty(set, this.#treatment);
+    const noted = address === undefined ? NONE : this.#at(address) + FIRST;
+    if (set >= this.#bySet.length) this.#bySet = grow32(this.#bySet, set + 1);
+    this.#bySet[set] = noted;
+    return noted;
+  }
+
+  #at(address: Address): number {
     const known = this.#byAddress.get(address);
-    if (known) return known;
-    const added = { member: -1, count: 0 };
-    this.#byAddress.set(address, added);
-    return added;
+    if (known !== undefined) return known;
+    const place = this.#all.push({ member: -1, count: 0 }) - 1;
+    this.#byAddress.set(address, place);
+    return place;
   }
 
   join(member: number): void {
     if (!this.#isPossible) return;
-    const own = this.#at(this.#exporter.addressOf(member));
+    const own = this.#all[this.#at(this.#exporter.addressOf(member))];
+    if (!own) return;
     own.member = member;
     this.#byMember.set(member, own);
   }
@@ -75,6 +86,6 @@ export class ThirdParties {
 
   /** Attribute set numbers are about to mean other sets. */
   forget(): void {
-    this.#lastSet = 0;
+    this.#bySet.fill(UNKNOWN);
   }
 }

@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { BfdClient } from '../../../bgp/bfd/client.ts';
-import type { BfdPeer, BfdStateChange } from '../../../bgp/bfd/engine.ts';
+import { BfdEngine, type BfdPeer, type BfdStateChange } from '../../../bgp/bfd/engine.ts';
+import { netnsPath } from '../../../linux/netns.ts';
 import { createLogger } from '../../../runtime/log.ts';
 import { Bench, quietly, until } from './routers.ts';
 import { address } from './speaker-in-netns.ts';
@@ -92,6 +93,31 @@ protocol bfd {
       [],
     );
     assert.match(bench.birdc('show', 'bfd', 'sessions'), /10\.77\.0\.1 +e0 +Up/);
+  });
+
+  it('does not take its own delay for the peer’s silence', async () => {
+    // The peer sends every 50 ms, and hears from us now and then.
+    const theirs = new BfdClient({ log: createLogger('test', 'silent'), netns: netnsPath(bench.them) });
+    const seen: string[] = [];
+    const engine = new BfdEngine(({ state }) => seen.push(state), { netns: bench.netns });
+    try {
+      theirs.configure([peer('10.77.0.1', '10.77.0.2')]);
+      engine.configure([{ ...peer('10.77.0.2', '10.77.0.1'), timing: { minTxMs: 1000, minRxMs: 50, multiplier: 5 } }]);
+      await until(() => seen.at(-1) === 'Up' && engine.reports()[0]?.detectionMs === 150);
+      seen.length = 0;
+      for (let i = 0; i < 5; i++) {
+        const end = performance.now() + 400;
+        while (performance.now() < end);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        assert.deepEqual(seen, []);
+      }
+      // Silence that is one is noticed as before.
+      bench.ip(bench.them, 'link', 'set', 'e0', 'down');
+      await until(() => seen.at(-1) === 'Down');
+    } finally {
+      engine.close();
+      await theirs.close();
+    }
   });
 
   it('runs over several hops (RFC 5883)', async () => {
