@@ -18,12 +18,12 @@ const nobodyWaits: OnProgress = () => {};
 const progressEvery = 1000;
 
 const MAX_FORMS = 4096;
+const octet = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
 /**
  * Values that every endpoint has for itself, of a form that is right for their field wherever it stands, also as the name of
  * a label or of a port. All others are left in place, and make a form of their own.
  */
 const plainOwnValue = ((): RegExp => {
-  const octet = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
   const values = [
     ['(?:name|node|pod)', '[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?'],
     ['containerID', '[a-z0-9]{1,63}'],
@@ -86,10 +86,14 @@ export class Workloads {
   *entriesFor(ids: ReadonlySet<string>, addresses: ReadonlySet<Address>): Iterable<RawUpdate> {
     const sources = new RemoteSources(nobodyIsLocal);
     const isHost = (prefix: Prefix): boolean => prefix.length === widthOf(familyOf(prefix.address));
+    const texts = new Set([...addresses].map(formatAddress));
     for (const entry of this.#entries) {
+      const only = onlyAddress(entry.value);
       const isMeant =
         ids.has(entry.key.slice(keyPrefix.length)) ||
-        this.#source(sources, entry)?.prefixes.some((prefix) => !isHost(prefix) || addresses.has(prefix.address));
+        (only === undefined
+          ? this.#source(sources, entry)?.prefixes.some((prefix) => !isHost(prefix) || addresses.has(prefix.address))
+          : texts.has(only));
       if (isMeant) yield entry;
     }
   }
@@ -149,6 +153,18 @@ export class Workloads {
     this.#byNamespace = byNamespace;
     return byNamespace;
   }
+}
+
+const ipNetworks = '"ipNetworks":';
+const oneIpv4Address = new RegExp(`${ipNetworks}\\["((?:${octet}\\.){3}${octet})/32"\\]`);
+
+/** The address of an endpoint that plainly has this one and no other: seen without reading the rest. */
+function onlyAddress(text: string | undefined): string | undefined {
+  // Without escapes a name is written in one way only.
+  if (text === undefined || text.includes('\\') || text.indexOf(ipNetworks) !== text.lastIndexOf(ipNetworks)) {
+    return undefined;
+  }
+  return oneIpv4Address.exec(text)?.[1];
 }
 
 /** IPv6 has many spellings: only for IPv4 does the text tell. */
