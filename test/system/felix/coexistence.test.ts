@@ -132,7 +132,12 @@ describe('felix beside Docker, kube-proxy and an admin', function () {
       .split(/^(?=table )/m)
       .filter((table) => !table.startsWith('table inet twill '))
       .join('');
-  const ourRules = (): string => inNode('nft -s list table inet twill');
+  /** Without the answers of cut flows, which are no rules: they come when a cut is done, some time after the change. */
+  const ourRules = (): string =>
+    inNode('nft -s list table inet twill').replaceAll(
+      /(set revoked-answers[46] \{[^{}]*timeout 5m\n)\t\telements = \{[^}]*\}\n/g,
+      '$1',
+    );
 
   const webPolicy = (...from: readonly string[]): CalcUpdate =>
     policyUpdate('NetworkPolicy/ns/web', {
