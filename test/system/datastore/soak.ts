@@ -77,7 +77,7 @@ async function watchOn(store: KvStore, until: number): Promise<void> {
 async function leaseOn(store: KvStore, until: number): Promise<void> {
   const held: Lease[] = [];
   for (let i = 0; Date.now() < until; i++) {
-    const lease = await store.grantLease(2);
+    const lease = await store.grantLease(60);
     await store.transact({ compare: [], then: [{ kind: 'put', key: `/lease/${i}`, value: 'x', lease: lease.id }] });
     counts.leases++;
     held.push(lease);
