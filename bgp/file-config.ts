@@ -273,6 +273,10 @@ function readPeer(peer: Fields, localAsn: number, holdTimeSec: number, range?: P
     gracefulRestart: peer.flag('gracefulRestart', true),
     addPathSend: peer.flag('addPathSend', false),
     addPathReceive: peer.flag('addPathReceive', false),
+    ...(peer.has('delayOpen') ? { delayOpenSec: peer.integer('delayOpen', 0, 240) } : {}),
+    ...(peer.has('advertisementInterval')
+      ? { advertisementIntervalSec: peer.integer('advertisementInterval', 0, 600) }
+      : {}),
     ...(localAs === undefined ? {} : { localAs }),
     ...(ownIpv4Address === undefined ? {} : { ownIpv4Address }),
     ...(ownIpv6Address === undefined ? {} : { ownIpv6Address }),

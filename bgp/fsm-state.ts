@@ -59,7 +59,7 @@ export function createSession(
 ): Session {
   return {
     config,
-    delayOpenMs: options.delayOpenMs ?? 0,
+    delayOpenMs: options.delayOpenMs ?? (config.peer.delayOpenSec ?? 0) * 1000,
     state: 'Idle',
     stateSince: now,
     running: false,

@@ -144,6 +144,10 @@ export interface PeerSettings {
   /** 0: a third of the negotiated hold time. */
   readonly keepaliveTimeSec: number;
   readonly connectRetrySec: number;
+  /** DelayOpenTime (RFC 4271 §8.1.1): how long a new connection waits for the peer's OPEN before ours. Absent: not at all. */
+  readonly delayOpenSec?: number;
+  /** MinRouteAdvertisementInterval (RFC 4271 §9.2.1.1): changes go out at most once in this time. Absent: at once. */
+  readonly advertisementIntervalSec?: number;
   readonly routeReflectorClient: boolean;
   readonly nextHop: 'auto' | 'self' | 'keep';
   /** Own AS number may occur this often in a received AS_PATH. */

@@ -163,7 +163,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#heard = false;
     if (this.#closed) return;
     const began = this.clock.now();
-    this.#rib?.flush();
+    this.#flushRib();
     // Behind the writes, which the transport does when this callback has ended.
     queueMicrotask(() => {
       const now = this.clock.now();
@@ -173,6 +173,12 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     // Once per turn, since it looks at all peers; and here, so that End-of-RIB follows the routes that came before it.
     this.#progressed = false;
     this.#restart?.check(this.clock.now(), this.#peers.values());
+  }
+
+  #flushRib(): void {
+    this.#rib?.flush(this.clock.now(), () => this.clock.random());
+    const next = this.#rib?.nextRelease ?? Infinity;
+    if (next !== Infinity) this.wantTimer(next);
   }
 
   wantTimer(deadline: Millis): void {
@@ -206,6 +212,9 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
     this.#fallbacks.onTimer(now);
     earliest = Math.min(earliest, this.#fallbacks.deadline);
     this.#dropIdleDynamicPeers();
+    const release = this.#rib?.nextRelease ?? Infinity;
+    if (release <= now) this.wantFlush();
+    else earliest = Math.min(earliest, release);
     if (earliest !== Infinity) this.wantTimer(earliest);
   }
 
@@ -260,7 +269,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
       peer.reconfigure(peer.settings);
       peer.releaseEndOfRib();
     }
-    this.#rib?.flush();
+    this.#flushRib();
     this.#sweepWhenHeard();
   }
 
@@ -475,7 +484,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
 
   /** Resolves when the kernel has what the RIB says now. */
   async settled(): Promise<void> {
-    this.#rib?.flush();
+    this.#flushRib();
     await this.#fib?.settled();
   }
 
@@ -487,7 +496,7 @@ export class Speaker implements PeerHost, MonitoredSpeaker {
       if (abandon) peer.abandon();
       else peer.stop(CeaseSubcode.administrativeShutdown);
     }
-    this.#rib?.flush();
+    this.#flushRib();
     if (!abandon) await this.#fib?.settled();
     this.#closed = true;
     this.monitor?.close();

@@ -5,6 +5,9 @@
 //     twill.io/passive: "true"                            wait to be called
 //     twill.io/long-lived-stale: 1h                       keep the peer's routes, least preferred, when its restart takes longer
 //                                                         than it promised (RFC 9494)
+//     twill.io/advertisement-interval: 5s                 changes go to the peer at most once in this time, MinRouteAdvertisement-
+//                                                         Interval (RFC 4271 §9.2.1.1); they go at once when nothing is said
+//     twill.io/delay-open: 2s                             wait for the peer's OPEN before ours is sent, DelayOpenTime (RFC 4271 §8.1.1)
 //     twill.io/add-path: send, receive                    several paths of a prefix, in either direction or both (RFC 7911)
 //
 // And one that stands in the place of peerIP:
@@ -44,6 +47,20 @@ const annotations: Readonly<Record<string, PeerAnnotation>> = {
       return seconds === undefined || seconds < 1 || seconds > 0xffffff ? undefined : { longLivedStaleSec: seconds };
     },
     expected: 'a duration from 1s to 4660h; write "1h"',
+  },
+  'twill.io/advertisement-interval': {
+    parse: (text) => {
+      const seconds = secondsOf(text);
+      return seconds === undefined || seconds < 0 || seconds > 600 ? undefined : { advertisementIntervalSec: seconds };
+    },
+    expected: 'a duration up to 10m; write "5s"',
+  },
+  'twill.io/delay-open': {
+    parse: (text) => {
+      const seconds = secondsOf(text);
+      return seconds === undefined || seconds < 0 || seconds > 240 ? undefined : { delayOpenSec: seconds };
+    },
+    expected: 'a duration up to 4m; write "2s"',
   },
   'twill.io/add-path': {
     parse: (text) => {

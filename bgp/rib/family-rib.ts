@@ -8,6 +8,7 @@ import { type AddressFamily, type BestPathSettings, defaultBestPath } from '../s
 import type { AttributeStore } from './attribute-store.ts';
 import { grow8, grow32, IdList } from './columns.ts';
 import { choose, type DecisionInput } from './decision.ts';
+import { Pacer } from './pacing.ts';
 import { Paths } from './paths.ts';
 import { Ipv4Prefixes, Ipv6Prefixes, type PrefixTable } from './prefixes.ts';
 import type { Sources } from './source.ts';
@@ -23,6 +24,8 @@ export class FamilyRib implements DecisionInput {
   readonly prefixes: PrefixTable;
   readonly paths = new Paths();
   readonly groups = new Set<UpdateGroup>();
+  /** What waits for those that are not told at once. */
+  readonly pacer = new Pacer();
   bestPath: BestPathSettings = defaultBestPath;
   /** Loc-RIB, by prefix: the attribute set of the best path; 0: none. */
   best: Uint32Array = new Uint32Array(1024);
@@ -133,14 +136,21 @@ export class FamilyRib implements DecisionInput {
     return this.#dirty.length > 0;
   }
 
-  /** Decides what changed and tells the groups. */
-  flush(): void {
+  /** Decides what changed and tells the groups, paced ones when their time has come. */
+  flush(now: number, random: () => number): void {
+    if (this.#dirty.length > 0) this.#flushDirty();
+    this.pacer.release(this.best, now, random);
+  }
+
+  #flushDirty(): void {
     const dirty = this.#dirty;
-    if (dirty.length === 0) return;
     this.#dirty = this.#lastDirty;
     this.#lastDirty = dirty;
     this.#decide(dirty);
-    for (const group of this.groups) group.update(dirty, this.best);
+    for (const group of this.groups) {
+      if (group.treatment.advertisementIntervalMs === undefined) group.update(dirty, this.best);
+      else this.pacer.hold(group, dirty);
+    }
     this.onDecided?.(dirty);
     this.onMonitored?.(dirty);
     dirty.clear();
@@ -177,6 +187,7 @@ export class FamilyRib implements DecisionInput {
     if (this.prefixes.size < RELEASE_AT_LEAST || this.count * 4 > this.prefixes.size * 3) return false;
     // Members that are behind remember prefixes by id, to withdraw them.
     for (const group of this.groups) if (group.remembersWithdrawn) return false;
+    if (this.pacer.isHolding) return false;
     const { heads } = this.paths;
     let used = 0;
     for (let prefix = 1; prefix < this.prefixes.end; prefix++) if (heads[prefix] !== 0) used++;

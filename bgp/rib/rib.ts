@@ -205,7 +205,9 @@ export class Rib {
     group.leave(source);
     if (group.members.size > 0) return;
     this.#groups.delete(treatmentKey(group.treatment));
-    this.family(group.family).groups.delete(group);
+    const rib = this.family(group.family);
+    rib.groups.delete(group);
+    rib.pacer.forget(group);
   }
 
   /** Replaces what this node originates. */
@@ -245,14 +247,24 @@ export class Rib {
     });
   }
 
+  /** When flush() has something to do for those who are told at intervals; Infinity: nothing waits. */
+  get nextRelease(): number {
+    let earliest = Infinity;
+    for (const { pacer } of this.#ribs.values()) earliest = Math.min(earliest, pacer.nextAt);
+    return earliest;
+  }
+
   get hasWork(): boolean {
     for (const rib of this.#ribs.values()) if (rib.hasWork) return true;
     return false;
   }
 
-  /** Decides what changed since the last time, tells the peers, and frees what is not used any more. */
-  flush(): void {
-    for (const rib of this.#ribs.values()) rib.flush();
+  /**
+   * Decides what changed since the last time, tells the peers, and frees what is not used any more. The time, in milliseconds,
+   * and chance, 0 ≤ x < 1, are for peers that are told at intervals.
+   */
+  flush(now = 0, random: () => number = () => 0): void {
+    for (const rib of this.#ribs.values()) rib.flush(now, random);
     if (this.store.wantsSweep) this.sweep();
   }
 

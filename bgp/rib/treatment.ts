@@ -32,6 +32,8 @@ export interface Treatment {
   /** RFC 8326: all routes go out with GRACEFUL_SHUTDOWN, because this node is about to leave. */
   readonly draining: boolean;
   readonly filter: RouteFilter;
+  /** RFC 4271 §9.2.1.1: changes go out at most once in this time; absent: at once. */
+  readonly advertisementIntervalMs?: number;
   /** Equal for equal filters. */
   readonly filterKey: string;
 }

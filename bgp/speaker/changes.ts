@@ -44,6 +44,8 @@ export function openPart(peer: PeerSettings) {
     families: _families,
     maxPrefixes: _maxPrefixes,
     connectRetrySec: _connectRetrySec,
+    delayOpenSec: _delayOpenSec,
+    advertisementIntervalSec: _advertisementIntervalSec,
     keepaliveTimeSec: _keepaliveTimeSec,
     passive: _passive,
     bfd: _bfd,

@@ -35,6 +35,7 @@ export function treatmentFor(family: AddressFamily, input: TreatmentInput): Trea
     maxMessageLength: negotiated.extendedMessage ? MAX_EXTENDED_MESSAGE_LENGTH : MAX_MESSAGE_LENGTH,
     longLived: negotiated.longLivedStaleSec.has(family),
     draining,
+    ...(peer.advertisementIntervalSec ? { advertisementIntervalMs: peer.advertisementIntervalSec * 1000 } : {}),
     filter: compileFilter(peer.exportFilter, external ? 'ebgp' : 'ibgp'),
     filterKey: JSON.stringify(peer.exportFilter, (_key, value: unknown) =>
       typeof value === 'bigint' ? `${value}n` : value,

@@ -16,6 +16,19 @@ function problemsOf(file: object): readonly string[] {
 }
 
 describe('configuration file', () => {
+  it('has the timers of RFC 4271 that are off unless asked for', () => {
+    const neighborsOf = (rest: object) => {
+      const result = settingsFromJson(JSON.stringify({ ...base, neighbors: [{ ...neighbor, ...rest }] }));
+      return result.kind === 'settings' ? result.settings.peers : result.problems;
+    };
+    const [peer] = neighborsOf({ delayOpen: 2, advertisementInterval: 30 });
+    assert(typeof peer === 'object');
+    assert.equal(peer.delayOpenSec, 2);
+    assert.equal(peer.advertisementIntervalSec, 30);
+    assert.match(String(neighborsOf({ advertisementInterval: -1 })), /advertisementInterval/);
+    assert.match(String(neighborsOf({ delayOpen: 'long' })), /delayOpen/);
+  });
+
   it('becomes settings, with defaults for what it leaves out', () => {
     const file = {
       ...base,

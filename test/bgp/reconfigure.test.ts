@@ -86,6 +86,8 @@ describe('changes of a peer’s settings', () => {
     ['own IPv6 address', { ownIpv6Address: 1n }, 'stays'],
     ['max-prefix', { maxPrefixes: { limit: 10, warnAtPercent: 75 } }, 'stays'],
     ['connect retry', { connectRetrySec: 30 }, 'stays'],
+    ['delay of OPEN', { delayOpenSec: 5 }, 'stays'],
+    ['interval between advertisements', { advertisementIntervalSec: 5 }, 'stays'],
     ['keepalive time', { keepaliveTimeSec: 1 }, 'stays'],
     ['passive', { passive: true }, 'stays'],
     ['BFD', { bfd: { minTxMs: 50, minRxMs: 50, multiplier: 3, multihop: false } }, 'stays'],
@@ -110,6 +112,23 @@ describe('changes of a peer’s settings', () => {
       assert.equal(scene.connections(2), others);
     });
   }
+
+  it('an interval between advertisements holds changes back, and lets them go without anything else happening', () => {
+    const scene = new Scene(65002, 65003);
+    scene.change(2, { advertisementIntervalSec: 30 });
+    scene.announce(1, '10.1.0.0/16', {});
+    assert.equal(scene.held(2).size, 1, 'the first goes at once');
+    scene.announce(1, '10.2.0.0/16', {});
+    scene.world.run(scene.world.now + 20_000);
+    assert.equal(scene.held(2).size, 1);
+    scene.world.run(scene.world.now + 10_000);
+    assert.equal(scene.held(2).size, 2);
+    scene.change(2, { advertisementIntervalSec: 600 });
+    scene.announce(1, '10.3.0.0/16', {});
+    scene.announce(1, '10.4.0.0/16', {});
+    scene.change(2, { advertisementIntervalSec: 0 });
+    assert.equal(scene.held(2).size, 4, 'without one nothing is held back any more');
+  });
 
   it('allowed own AS counts for what is there already, and filters go on changing it', () => {
     const scene = new Scene(65002, 65003);

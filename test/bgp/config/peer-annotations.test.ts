@@ -21,6 +21,8 @@ const understood: readonly (readonly [string, string, Partial<PeerSettings>])[] 
   ['max-prefixes', '10 warn 5 % restart 5m', { maxPrefixes: { limit: 10, warnAtPercent: 5, restartAfterSec: 300 } }],
   ['passive', 'true', { passive: true }],
   ['long-lived-stale', '1h', { longLivedStaleSec: 3600 }],
+  ['delay-open', '2s', { delayOpenSec: 2 }],
+  ['advertisement-interval', '5s', { advertisementIntervalSec: 5 }],
   ['add-path', 'send', { addPathSend: true, addPathReceive: false }],
   ['add-path', 'receive, send', { addPathSend: true, addPathReceive: true }],
 ];
@@ -32,6 +34,8 @@ const refused = [
   ['max-prefixes', '10 restart 0s'],
   ['passive', 'yes'],
   ['long-lived-stale', '5000h'],
+  ['advertisement-interval', '11m'],
+  ['delay-open', '-1s'],
   ['add-path', 'both'],
   ['add-path', ''],
 ] as const;
