@@ -6,9 +6,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KvEntry } from '../kv.ts';
 import { type ResourceId, resourceKey } from './keys.ts';
-import { metadataType } from './kinds/common.ts';
+import { type CheckedResource, type KindDeclaration, metadataType } from './kinds/common.ts';
 import { apiVersion, declarationOf, isKind, type Kind, kinds, type Resource, type ResourceOf } from './kinds.ts';
-import { check, type Fault, isObject, lookUp, type Origin } from './schema/check.ts';
+import { check, type Fault, faultyPaths, isObject, lookUp, type Origin } from './schema/check.ts';
+import { guarded, unlessFaulty } from './schema/guard.ts';
 import { nearest } from './schema/nearest.ts';
 import { describe } from './schema/scalars.ts';
 import { Refused, type Type } from './schema/types.ts';
@@ -153,14 +154,21 @@ function checkParts(kind: Kind, given: Readonly<Record<string, unknown>>, origin
   }
   // The declaration that was just walked is the one that this type was made from.
   const resource = result as unknown as Resource;
-  if (faults.length === 0 && origin !== 'store') {
-    for (const rule of declaration.rules) {
-      rule({ metadata: resource.metadata, spec: { ...resource.spec } }, (path, problem, remedy) =>
-        faults.push({ path, value: undefined, problem, remedy }),
-      );
-    }
-  }
+  if (origin !== 'store') checkRules(declaration, resource, faults);
   return resource;
+}
+
+function checkRules(declaration: KindDeclaration, { metadata, spec }: Resource, faults: Fault[]): void {
+  const whole: CheckedResource = { metadata, spec: { ...spec } };
+  const faulty = faultyPaths(faults);
+  const seen = faulty.length > 0 ? guarded(whole, '', faulty) : whole;
+  for (const rule of declaration.rules) {
+    unlessFaulty(() =>
+      rule(seen, (path, problem, remedy) =>
+        faults.push({ path, value: undefined, problem, remedy, betweenFields: true }),
+      ),
+    );
+  }
 }
 
 const annotationsLimitBytes = 256 * 1024;

@@ -65,15 +65,17 @@ const rule = (family: 4 | 6) =>
       action: required(choice('Accept', 'Reject'), 'What happens to a route that matches everything given.'),
       operations: optional(list(operation, { minItems: 1, maxItems: 10 }), 'Changes to an accepted route, in order.'),
     },
-    (value, report) => {
-      if (value.cidr && !value.matchOperator)
-        report('matchOperator', 'is missing, with cidr', 'give Equal, NotEqual, In or NotIn');
-      if (value.matchOperator && !value.cidr)
-        report('cidr', 'is missing, with matchOperator', 'give the prefix to compare with');
-      if (value.prefixLength && !value.cidr)
-        report('cidr', 'is missing, with prefixLength', 'give the prefix to compare with');
-      if (value.operations && value.action === 'Reject')
-        report('operations', 'need action Accept', 'remove them, or accept');
+    ({ cidr, matchOperator }, report) => {
+      if (cidr && !matchOperator) report('matchOperator', 'is missing, with cidr', 'give Equal, NotEqual, In or NotIn');
+    },
+    ({ cidr, matchOperator }, report) => {
+      if (matchOperator && !cidr) report('cidr', 'is missing, with matchOperator', 'give the prefix to compare with');
+    },
+    ({ cidr, prefixLength }, report) => {
+      if (prefixLength && !cidr) report('cidr', 'is missing, with prefixLength', 'give the prefix to compare with');
+    },
+    ({ operations, action }, report) => {
+      if (operations && action === 'Reject') report('operations', 'need action Accept', 'remove them, or accept');
     },
   );
 

@@ -1,10 +1,11 @@
 // BGPConfiguration, BGPPeer: who talks BGP to whom, and how.
 
 import { familyOf, parseAddress } from '../../../net/address.ts';
+import { forEachSound } from '../schema/guard.ts';
 import { boolean, checkedText, choice, describe, duration, integer, text } from '../schema/scalars.ts';
 import { selector } from '../schema/scalars-names.ts';
 import { address, asNumber, cidrOrAddress, community, network, portNumber } from '../schema/scalars-net.ts';
-import { list, object, optional, Refused, type Report, required } from '../schema/types.ts';
+import { list, object, optional, Refused, type Report, type Rule, required } from '../schema/types.ts';
 import { type CheckedResource, kind, nodeName, secretKeyRef } from './common.ts';
 
 const logSeverity = choice('Trace', 'Debug', 'Info', 'Warning', 'Error', 'Fatal');
@@ -75,7 +76,9 @@ export const bgpConfiguration = kind('BGPConfiguration', {
       ipv4NormalRoutePriority: optional(routePriority, 'Kernel metric of learned IPv4 routes.'),
       ipv6NormalRoutePriority: optional(routePriority, 'Kernel metric of learned IPv6 routes.'),
     },
-    checkBgpConfiguration,
+    checkCommunitiesUsed,
+    checkCommunityNames,
+    checkMeshOptions,
   ),
   rules: [checkDefaultOnly],
 });
@@ -90,11 +93,11 @@ const defaultOnly = [
 
 function checkDefaultOnly({ metadata, spec }: CheckedResource, report: Report): void {
   if (metadata.name === 'default') return;
-  for (const field of defaultOnly) {
+  forEachSound(defaultOnly, (field) => {
     const value = spec[field];
-    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) return;
     report(`spec.${field}`, 'is for the whole cluster', 'set it in the BGPConfiguration called default');
-  }
+  });
 }
 
 interface ConfigurationSpec {
@@ -105,27 +108,28 @@ interface ConfigurationSpec {
   readonly nodeMeshMaxRestartTime?: string;
 }
 
-function checkBgpConfiguration(spec: ConfigurationSpec, report: Report): void {
-  const names = new Set(spec.communities?.map((entry) => entry.name));
-  if (names.size > 0 && !spec.prefixAdvertisements?.length) {
+function checkCommunitiesUsed(spec: ConfigurationSpec, report: Report): void {
+  if (spec.communities?.length && !spec.prefixAdvertisements?.length) {
     report('communities', 'are not used by any of prefixAdvertisements', 'use them there, or remove them');
   }
-  for (const [i, advertisement] of (spec.prefixAdvertisements ?? []).entries()) {
-    for (const [j, name] of (advertisement.communities ?? []).entries()) {
-      if (communityName.test(name) && !names.has(name)) {
-        report(
-          `prefixAdvertisements[${i}].communities[${j}]`,
-          `no community is called ${name}`,
-          'add it to spec.communities',
-        );
-      }
-    }
-  }
-  if (spec.nodeToNodeMeshEnabled === false) {
-    for (const field of ['nodeMeshPassword', 'nodeMeshMaxRestartTime'] as const) {
-      if (spec[field] !== undefined) report(field, 'has no effect without the node-to-node mesh', 'remove it');
-    }
-  }
+}
+
+function checkCommunityNames(spec: ConfigurationSpec, report: Report): void {
+  const names = new Set(spec.communities?.map((entry) => entry.name));
+  forEachSound(spec.prefixAdvertisements, ({ communities }, i) => {
+    forEachSound(communities, (name, j) => {
+      if (!communityName.test(name) || names.has(name)) return;
+      const path = `prefixAdvertisements[${i}].communities[${j}]`;
+      report(path, `no community is called ${name}`, 'add it to spec.communities');
+    });
+  });
+}
+
+function checkMeshOptions(spec: ConfigurationSpec, report: Report): void {
+  if (spec.nodeToNodeMeshEnabled !== false) return;
+  forEachSound(['nodeMeshPassword', 'nodeMeshMaxRestartTime'] as const, (field) => {
+    if (spec[field] !== undefined) report(field, 'has no effect without the node-to-node mesh', 'remove it');
+  });
 }
 
 /** Address and port of a `peerIP`: `ip`, `ip:port` or `[ipv6]:port`. */
@@ -146,6 +150,49 @@ const peerIp = checkedText('address or address:port', (value) =>
         'write 10.0.0.1, 10.0.0.1:179 or [fd00::1]:179',
       ),
 );
+
+interface PeerSpec {
+  readonly node?: string;
+  readonly nodeSelector?: string;
+  readonly peerIP?: string;
+  readonly peerSelector?: string;
+  readonly localWorkloadSelector?: string;
+  readonly asNumber?: number;
+  readonly reachableBy?: string;
+  readonly keepOriginalNextHop?: boolean;
+  readonly nextHopMode?: string;
+}
+
+const peerRules: readonly Rule<PeerSpec>[] = [
+  ({ node, nodeSelector }, report) => {
+    if (node && nodeSelector) report('node', 'is set together with nodeSelector', 'remove one of the two');
+  },
+  (spec, report) => {
+    const ways = (['peerIP', 'peerSelector', 'localWorkloadSelector'] as const).filter((field) => spec[field]);
+    for (const field of ways.slice(1)) report(field, `is set together with ${ways[0]}`, 'remove one of the two');
+  },
+  ({ peerSelector, asNumber }, report) => {
+    if (!peerSelector || !asNumber) return;
+    report('asNumber', 'is set together with peerSelector', 'remove it: the AS is that of the selected nodes');
+  },
+  ({ localWorkloadSelector, asNumber }, report) => {
+    if (!localWorkloadSelector || asNumber) return;
+    report('asNumber', 'is missing, with localWorkloadSelector', 'give the AS of the workloads');
+  },
+  ({ keepOriginalNextHop, nextHopMode }, report) => {
+    if (!keepOriginalNextHop || !nextHopMode) return;
+    report('keepOriginalNextHop', 'is set together with nextHopMode', 'remove it and keep nextHopMode');
+  },
+  ({ reachableBy, peerIP }, report) => {
+    if (!reachableBy) return;
+    const peer = peerIP ? parseAddress(parsePeerIp(peerIP)?.address ?? '') : undefined;
+    const gateway = parseAddress(reachableBy);
+    if (peer === undefined) report('reachableBy', 'needs peerIP', 'give peerIP, or remove reachableBy');
+    else if (gateway !== undefined && familyOf(gateway) !== familyOf(peer)) {
+      report('reachableBy', 'is of another address family than peerIP', `give an IPv${familyOf(peer)} address`);
+    }
+  },
+];
 
 export const bgpPeer = kind('BGPPeer', {
   plural: 'bgppeers',
@@ -184,41 +231,6 @@ export const bgpPeer = kind('BGPPeer', {
         'Whether nodes chosen by peerSelector peer back by themselves.',
       ),
     },
-    checkBgpPeer,
+    ...peerRules,
   ),
 });
-
-interface PeerSpec {
-  readonly node?: string;
-  readonly nodeSelector?: string;
-  readonly peerIP?: string;
-  readonly peerSelector?: string;
-  readonly localWorkloadSelector?: string;
-  readonly asNumber?: number;
-  readonly reachableBy?: string;
-  readonly keepOriginalNextHop?: boolean;
-  readonly nextHopMode?: string;
-}
-
-function checkBgpPeer(spec: PeerSpec, report: Report): void {
-  if (spec.node && spec.nodeSelector) report('node', 'is set together with nodeSelector', 'remove one of the two');
-  const ways = (['peerIP', 'peerSelector', 'localWorkloadSelector'] as const).filter((field) => spec[field]);
-  for (const field of ways.slice(1)) report(field, `is set together with ${ways[0]}`, 'remove one of the two');
-  if (spec.peerSelector && spec.asNumber) {
-    report('asNumber', 'is set together with peerSelector', 'remove it: the AS is that of the selected nodes');
-  }
-  if (spec.localWorkloadSelector && !spec.asNumber) {
-    report('asNumber', 'is missing, with localWorkloadSelector', 'give the AS of the workloads');
-  }
-  if (spec.keepOriginalNextHop && spec.nextHopMode) {
-    report('keepOriginalNextHop', 'is set together with nextHopMode', 'remove it and keep nextHopMode');
-  }
-  if (spec.reachableBy) {
-    const peer = spec.peerIP ? parseAddress(parsePeerIp(spec.peerIP)?.address ?? '') : undefined;
-    const gateway = parseAddress(spec.reachableBy);
-    if (peer === undefined) report('reachableBy', 'needs peerIP', 'give peerIP, or remove reachableBy');
-    else if (gateway !== undefined && familyOf(gateway) !== familyOf(peer)) {
-      report('reachableBy', 'is of another address family than peerIP', `give an IPv${familyOf(peer)} address`);
-    }
-  }
-}

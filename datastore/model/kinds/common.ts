@@ -51,7 +51,7 @@ export interface KindDeclaration<
   readonly name: ScalarType<string>;
   readonly spec: S;
   readonly status?: T;
-  /** What holds between metadata and spec. Run only when both are acceptable by themselves. */
+  /** What holds between metadata and spec, as far as they are acceptable by themselves. */
   readonly rules: readonly Rule<CheckedResource>[];
   /** Resources of these names cannot be deleted. */
   readonly protectedNames: readonly string[];

@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { familyOf, parseAddress } from '../../../net/address.ts';
 import { parseInterfaceAddress } from '../../../net/prefix.ts';
+import { forEachSound } from '../schema/guard.ts';
 import { describe, integer, text } from '../schema/scalars.ts';
 import { labelKey, labelValue } from '../schema/scalars-names.ts';
 import {
@@ -105,8 +106,8 @@ export const workloadEndpoint = kind('WorkloadEndpoint', {
               hostPort: optional(integer(0, 65535), 'Port of the node that leads here.'),
               hostIP: optional(anyText, 'Address of the node that leads here.'),
             },
+            checkPortProtocol,
             (value, report) => {
-              checkPortProtocol(value, report);
               if (!value.name && !value.hostPort) report('name', 'is missing', 'give name, or hostPort');
             },
           ),
@@ -116,7 +117,9 @@ export const workloadEndpoint = kind('WorkloadEndpoint', {
       allowSpoofedSourcePrefixes: optional(list(network), 'Further sources that the workload may send from.'),
       qosControls: optional(qosControls, 'Limits.'),
     },
-    checkWorkload,
+    checkOwnAddresses,
+    checkNatInternal,
+    checkNatFamilies,
   ),
   rules: [checkWorkloadName],
 });
@@ -126,27 +129,31 @@ interface WorkloadSpec {
   readonly ipNATs?: readonly { readonly internalIP: string; readonly externalIP: string }[];
 }
 
-function checkWorkload(spec: WorkloadSpec, report: Report): void {
-  const own = new Set<number | bigint>();
-  for (const [i, text] of (spec.ipNetworks ?? []).entries()) {
+function checkOwnAddresses(spec: WorkloadSpec, report: Report): void {
+  forEachSound(spec.ipNetworks, (text, i) => {
     const parsed = parseInterfaceAddress(text);
-    const host = parsed?.address ?? parseAddress(text);
-    if (host === undefined) continue;
-    own.add(host);
-    const width = familyOf(host) === 4 ? 32 : 128;
-    if (parsed && parsed.length !== width)
-      report(`ipNetworks[${i}]`, `${text} is more than one address`, `give /${width}`);
-  }
-  for (const [i, nat] of (spec.ipNATs ?? []).entries()) {
-    const internal = parseAddress(nat.internalIP);
-    const external = parseAddress(nat.externalIP);
-    if (internal === undefined || external === undefined) continue;
-    if (!own.has(internal))
-      report(`ipNATs[${i}].internalIP`, `${nat.internalIP} is not one of ipNetworks`, 'give an address of ipNetworks');
-    if (familyOf(internal) !== familyOf(external)) {
-      report(`ipNATs[${i}].externalIP`, 'is of another IP version than internalIP', 'give both in the same version');
-    }
-  }
+    if (!parsed) return;
+    const width = familyOf(parsed.address) === 4 ? 32 : 128;
+    if (parsed.length !== width) report(`ipNetworks[${i}]`, `${text} is more than one address`, `give /${width}`);
+  });
+}
+
+function checkNatInternal(spec: WorkloadSpec, report: Report): void {
+  const own = new Set(spec.ipNetworks?.map((text) => parseInterfaceAddress(text)?.address ?? parseAddress(text)));
+  forEachSound(spec.ipNATs, ({ internalIP }, i) => {
+    const internal = parseAddress(internalIP);
+    if (internal === undefined || own.has(internal)) return;
+    report(`ipNATs[${i}].internalIP`, `${internalIP} is not one of ipNetworks`, 'give an address of ipNetworks');
+  });
+}
+
+function checkNatFamilies(spec: WorkloadSpec, report: Report): void {
+  forEachSound(spec.ipNATs, ({ internalIP, externalIP }, i) => {
+    const internal = parseAddress(internalIP);
+    const external = parseAddress(externalIP);
+    if (internal === undefined || external === undefined || familyOf(internal) === familyOf(external)) return;
+    report(`ipNATs[${i}].externalIP`, 'is of another IP version than internalIP', 'give both in the same version');
+  });
 }
 
 function checkWorkloadName(resource: CheckedResource, report: Report): void {

@@ -1,10 +1,10 @@
 // IPPool, IPReservation, IPAMConfiguration, BlockAffinity: where addresses come from.
 
-import { parsePrefix, prefixesOverlap } from '../../../net/prefix.ts';
+import { familyOfPrefix, parsePrefix, prefixesOverlap } from '../../../net/prefix.ts';
 import { boolean, choice, integer, text } from '../schema/scalars.ts';
 import { selector } from '../schema/scalars-names.ts';
 import { canonicalCidr, cidr, network } from '../schema/scalars-net.ts';
-import { defaulted, list, object, optional, type Report, required } from '../schema/types.ts';
+import { defaulted, list, object, optional, type Report, type Rule, required } from '../schema/types.ts';
 import { conditions, kind } from './common.ts';
 
 const encapsulation = choice('Always', 'CrossSubnet', 'Never');
@@ -44,7 +44,11 @@ const ipPoolSpec = object(
       'Automatic: used for every pod that asks for nothing particular; Manual: only for those that name the pool.',
     ),
   },
-  checkPool,
+  checkBlockSize,
+  checkLinkLocal,
+  checkIpipFamily,
+  checkOneEncapsulation,
+  ...loadBalancerRules(),
 );
 
 interface PoolSpec {
@@ -58,37 +62,64 @@ interface PoolSpec {
   readonly allowedUses: readonly string[];
 }
 
-function checkPool(spec: PoolSpec, report: Report): void {
+function checkBlockSize(spec: PoolSpec, report: Report): void {
   const prefix = parsePrefix(spec.cidr);
   if (!prefix) return;
-  const v4 = typeof prefix.address === 'number';
-  const [low, high] = v4 ? [20, 32] : [116, 128];
+  const family = familyOfPrefix(prefix);
+  const [low, high] = family === 4 ? [20, 32] : [116, 128];
   if (spec.blockSize < low || spec.blockSize > high) {
-    report('blockSize', `${spec.blockSize} is out of range for IPv${v4 ? 4 : 6}`, `give ${low} to ${high}`);
+    report('blockSize', `${spec.blockSize} is out of range for IPv${family}`, `give ${low} to ${high}`);
   } else if (!spec.disabled && prefix.length > spec.blockSize) {
     report('cidr', `is smaller than one block of /${spec.blockSize}`, `give /${spec.blockSize} or a shorter length`);
   }
+}
+
+function checkLinkLocal(spec: PoolSpec, report: Report): void {
+  const prefix = parsePrefix(spec.cidr);
+  if (!prefix) return;
   if (
     linkLocal.some((range) => range && typeof range.address === typeof prefix.address && prefixesOverlap(range, prefix))
   ) {
     report('cidr', 'overlaps the link-local range', 'choose a range outside 169.254.0.0/16 and fe80::/10');
   }
-  if (!v4 && spec.ipipMode !== 'Never') report('ipipMode', 'IP-in-IP carries IPv4 only', 'set Never, or use vxlanMode');
+}
+
+function checkIpipFamily(spec: PoolSpec, report: Report): void {
+  const prefix = parsePrefix(spec.cidr);
+  if (prefix && familyOfPrefix(prefix) === 6 && spec.ipipMode !== 'Never') {
+    report('ipipMode', 'IP-in-IP carries IPv4 only', 'set Never, or use vxlanMode');
+  }
+}
+
+function checkOneEncapsulation(spec: PoolSpec, report: Report): void {
   if (spec.ipipMode !== 'Never' && spec.vxlanMode !== 'Never') {
     report('vxlanMode', 'is set together with ipipMode', 'set one of the two to Never');
   }
-  if (spec.allowedUses.includes('LoadBalancer')) checkLoadBalancerPool(spec, report);
 }
 
-function checkLoadBalancerPool(spec: PoolSpec, report: Report): void {
-  if (spec.allowedUses.length > 1) {
-    report('allowedUses', 'LoadBalancer does not combine with other uses', 'make a pool of its own for it');
-  }
-  if (spec.ipipMode !== 'Never') report('ipipMode', 'does not fit a LoadBalancer pool', 'set Never');
-  if (spec.vxlanMode !== 'Never') report('vxlanMode', 'does not fit a LoadBalancer pool', 'set Never');
-  if (spec.disableBGPExport) report('disableBGPExport', 'does not fit a LoadBalancer pool', 'remove it');
-  if (spec.nodeSelector !== 'all()')
-    report('nodeSelector', 'must select every node in a LoadBalancer pool', 'set all()');
+function loadBalancerRules(): readonly Rule<PoolSpec>[] {
+  const rules: readonly Rule<PoolSpec>[] = [
+    ({ allowedUses }, report) => {
+      if (allowedUses.length > 1)
+        report('allowedUses', 'LoadBalancer does not combine with other uses', 'make a pool of its own for it');
+    },
+    ({ ipipMode }, report) => {
+      if (ipipMode !== 'Never') report('ipipMode', 'does not fit a LoadBalancer pool', 'set Never');
+    },
+    ({ vxlanMode }, report) => {
+      if (vxlanMode !== 'Never') report('vxlanMode', 'does not fit a LoadBalancer pool', 'set Never');
+    },
+    ({ disableBGPExport }, report) => {
+      if (disableBGPExport) report('disableBGPExport', 'does not fit a LoadBalancer pool', 'remove it');
+    },
+    ({ nodeSelector }, report) => {
+      if (nodeSelector !== 'all()')
+        report('nodeSelector', 'must select every node in a LoadBalancer pool', 'set all()');
+    },
+  ];
+  return rules.map((rule) => (spec, report) => {
+    if (spec.allowedUses.includes('LoadBalancer')) rule(spec, report);
+  });
 }
 
 export const ipPool = kind('IPPool', {
@@ -127,6 +158,8 @@ export const ipamConfiguration = kind('IPAMConfiguration', {
           'set strictAffinity: true, or autoAllocateBlocks: true',
         );
       }
+    },
+    (spec, report) => {
       if ((spec.maxBlocksPerHost ?? 0) > 0 && !spec.strictAffinity) {
         report('maxBlocksPerHost', 'has no effect without strictAffinity', 'set strictAffinity: true, or 0 here');
       }

@@ -1,5 +1,6 @@
 // Tier, the policies, and their staged forms.
 
+import { forEachSound } from '../schema/guard.ts';
 import { boolean, choice, float, integer, text } from '../schema/scalars.ts';
 import { dnsLabel, labelKey, labelValue, selector } from '../schema/scalars-names.ts';
 import { network, portMatch, protocol } from '../schema/scalars-net.ts';
@@ -34,11 +35,11 @@ export const tier = kind('Tier', {
 function checkBuiltInTier(resource: CheckedResource, report: Report): void {
   const builtIn = Object.entries(builtInTiers).find(([name]) => name === resource.metadata.name)?.[1];
   if (!builtIn) return;
-  for (const field of ['order', 'defaultAction'] as const) {
+  forEachSound(['order', 'defaultAction'] as const, (field) => {
     if (resource.spec[field] !== builtIn[field]) {
       report(`spec.${field}`, `is fixed in the built-in tier ${resource.metadata.name}`, `set ${builtIn[field]}`);
     }
-  }
+  });
 }
 
 const types = defaulted(
@@ -93,10 +94,13 @@ const globalFields = {
   performanceHints,
 };
 
+interface Entity {
+  readonly services?: { readonly namespace?: string };
+}
 interface RuleLike {
   readonly http?: unknown;
-  readonly source?: { readonly services?: { readonly namespace?: string } };
-  readonly destination?: { readonly services?: { readonly namespace?: string } };
+  readonly source?: Entity;
+  readonly destination?: Entity;
 }
 interface PolicySpec {
   readonly ingress?: readonly RuleLike[];
@@ -107,67 +111,68 @@ interface PolicySpec {
   readonly applyOnForward?: boolean;
 }
 
-function checkPolicy(spec: PolicySpec, report: Report): void {
-  if (new Set(spec.types).size < spec.types.length) report('types', 'names a direction twice', 'name each once');
-  for (const [i, rule] of (spec.ingress ?? []).entries()) {
-    if (rule.destination?.services) {
-      report(`ingress[${i}].destination.services`, 'has no place in an ingress rule’s destination', 'use it in source');
-    }
-  }
-  for (const [i, rule] of (spec.egress ?? []).entries()) {
-    if (rule.source?.services) {
+const policyRules: readonly Rule<PolicySpec>[] = [
+  ({ types }, report) => {
+    if (new Set(types).size < types.length) report('types', 'names a direction twice', 'name each once');
+  },
+  ({ ingress }, report) =>
+    forEachSound(ingress, ({ destination }, i) => {
+      if (!destination?.services) return;
+      const path = `ingress[${i}].destination.services`;
+      report(path, 'has no place in an ingress rule’s destination', 'use it in source');
+    }),
+  ({ egress }, report) =>
+    forEachSound(egress, ({ source }, i) => {
+      if (!source?.services) return;
       report(`egress[${i}].source.services`, 'has no place in an egress rule’s source', 'use it in destination');
-    }
-    if (rule.http) report(`egress[${i}].http`, 'is for ingress rules only', 'remove it');
-  }
-}
+    }),
+  ({ egress }, report) =>
+    forEachSound(egress, ({ http }, i) => {
+      if (http) report(`egress[${i}].http`, 'is for ingress rules only', 'remove it');
+    }),
+];
 
-function checkGlobalPolicy(spec: PolicySpec, report: Report): void {
-  checkPolicy(spec, report);
-  if (spec.doNotTrack && spec.preDNAT) report('preDNAT', 'is set together with doNotTrack', 'remove one of the two');
-  if ((spec.doNotTrack || spec.preDNAT) && !spec.applyOnForward) {
-    report(
-      'applyOnForward',
-      `must be true with ${spec.preDNAT ? 'preDNAT' : 'doNotTrack'}`,
-      'set applyOnForward: true',
-    );
-  }
-  if (spec.preDNAT && spec.egress?.length) report('egress', 'is not possible with preDNAT', 'remove the egress rules');
-  if (spec.preDNAT && spec.types.includes('Egress'))
-    report('types', 'cannot have Egress with preDNAT', 'set [Ingress]');
-  for (const [i, rule] of (spec.ingress ?? []).entries()) {
-    if (rule.source?.services && !rule.source.services.namespace) {
-      report(
-        `ingress[${i}].source.services.namespace`,
-        'is missing: a global policy has no namespace of its own',
-        'give it',
-      );
-    }
-  }
-  for (const [i, rule] of (spec.egress ?? []).entries()) {
-    if (rule.destination?.services && !rule.destination.services.namespace) {
-      report(
-        `egress[${i}].destination.services.namespace`,
-        'is missing: a global policy has no namespace of its own',
-        'give it',
-      );
-    }
-  }
-}
+const needsNamespace = (side: Entity | undefined): boolean => side?.services !== undefined && !side.services.namespace;
+const noNamespace = 'is missing: a global policy has no namespace of its own';
+
+const globalPolicyRules: readonly Rule<PolicySpec>[] = [
+  ...policyRules,
+  ({ doNotTrack, preDNAT }, report) => {
+    if (doNotTrack && preDNAT) report('preDNAT', 'is set together with doNotTrack', 'remove one of the two');
+  },
+  ({ doNotTrack, preDNAT, applyOnForward }, report) => {
+    if (applyOnForward || !(doNotTrack || preDNAT)) return;
+    report('applyOnForward', `must be true with ${preDNAT ? 'preDNAT' : 'doNotTrack'}`, 'set applyOnForward: true');
+  },
+  ({ preDNAT, egress }, report) => {
+    if (preDNAT && egress?.length) report('egress', 'is not possible with preDNAT', 'remove the egress rules');
+  },
+  ({ preDNAT, types }, report) => {
+    if (preDNAT && types.includes('Egress')) report('types', 'cannot have Egress with preDNAT', 'set [Ingress]');
+  },
+  ({ ingress }, report) =>
+    forEachSound(ingress, ({ source }, i) => {
+      if (needsNamespace(source)) report(`ingress[${i}].source.services.namespace`, noNamespace, 'give it');
+    }),
+  ({ egress }, report) =>
+    forEachSound(egress, ({ destination }, i) => {
+      if (needsNamespace(destination)) report(`egress[${i}].destination.services.namespace`, noNamespace, 'give it');
+    }),
+];
 
 export const networkPolicy = kind('NetworkPolicy', {
   plural: 'networkpolicies',
   shortNames: ['np', 'policy', 'pol', 'policies'],
   namespaced: true,
   doc: 'Rules for endpoints of one namespace.',
-  spec: object({ ...ordering, ...namespacedFields }, checkPolicy),
+  spec: object({ ...ordering, ...namespacedFields }, ...policyRules),
 });
 
 export const globalNetworkPolicy = kind('GlobalNetworkPolicy', {
   plural: 'globalnetworkpolicies',
   shortNames: ['gnp'],
   doc: 'Rules for endpoints of every namespace and for host endpoints.',
-  spec: object({ ...ordering, ...globalFields }, checkGlobalPolicy),
+  spec: object({ ...ordering, ...globalFields }, ...globalPolicyRules),
 });
 
 const stagedAction = defaulted(
@@ -177,35 +182,39 @@ const stagedAction = defaulted(
 );
 
 /** A staged deletion says nothing but which policy would go. */
-const deletesOnly =
-  (check: Rule<PolicySpec>) =>
-  (spec: PolicySpec & { readonly stagedAction: string }, report: Report): void => {
-    if (spec.stagedAction !== 'Delete') {
-      check(spec, report);
-      return;
-    }
-    const known = Object.entries(spec).filter(([field]) => field in ordering || field in globalFields);
-    for (const [field, value] of known) {
+const deletesOnly = (rules: readonly Rule<PolicySpec>[]): readonly Rule<StagedSpec>[] => [
+  ...rules.map(
+    (rule): Rule<StagedSpec> =>
+      (spec, report) => {
+        if (spec.stagedAction !== 'Delete') rule(spec, report);
+      },
+  ),
+  (spec, report) => {
+    if (spec.stagedAction !== 'Delete') return;
+    const meaningless = Object.keys({ ...ordering, ...globalFields }).filter((field) => field !== 'tier');
+    forEachSound(meaningless, (field) => {
+      const value = spec[field];
       const given = Array.isArray(value) ? field !== 'types' && value.length > 0 : value !== undefined;
-      if (given && field !== 'tier') {
-        report(field, 'has no meaning with stagedAction Delete', 'keep only tier and stagedAction');
-      }
-    }
-  };
+      if (given) report(field, 'has no meaning with stagedAction Delete', 'keep only tier and stagedAction');
+    });
+  },
+];
+
+type StagedSpec = PolicySpec & { readonly stagedAction: string } & Readonly<Record<string, unknown>>;
 
 export const stagedNetworkPolicy = kind('StagedNetworkPolicy', {
   plural: 'stagednetworkpolicies',
   shortNames: ['snp'],
   namespaced: true,
   doc: 'A NetworkPolicy that is evaluated and reported, not enforced.',
-  spec: object({ stagedAction, ...ordering, ...namespacedFields }, deletesOnly(checkPolicy)),
+  spec: object({ stagedAction, ...ordering, ...namespacedFields }, ...deletesOnly(policyRules)),
 });
 
 export const stagedGlobalNetworkPolicy = kind('StagedGlobalNetworkPolicy', {
   plural: 'stagedglobalnetworkpolicies',
   shortNames: ['sgnp'],
   doc: 'A GlobalNetworkPolicy that is evaluated and reported, not enforced.',
-  spec: object({ stagedAction, ...ordering, ...globalFields }, deletesOnly(checkGlobalPolicy)),
+  spec: object({ stagedAction, ...ordering, ...globalFields }, ...deletesOnly(globalPolicyRules)),
 });
 
 const kubernetesSelector = object({

@@ -1,6 +1,7 @@
 // The rules of policies and profiles.
 
 import { familyOfPrefix, parsePrefix } from '../../../net/prefix.ts';
+import { forEachSound, unlessFaulty } from '../schema/guard.ts';
 import { choice, describe, integer, integerChoice, text } from '../schema/scalars.ts';
 import { labelKey, selector } from '../schema/scalars-names.ts';
 import {
@@ -43,7 +44,8 @@ const entity = object(
       'The endpoints behind a Kubernetes Service.',
     ),
   },
-  checkEntity,
+  checkGlobalSelector,
+  checkServices,
 );
 
 interface Entity {
@@ -58,17 +60,22 @@ interface Entity {
   readonly services?: unknown;
 }
 
-function checkEntity(value: Entity, report: Report): void {
-  if (value.namespaceSelector?.includes('global(') && value.namespaceSelector.replaceAll(/[ \t]/g, '') !== 'global()') {
+function checkGlobalSelector({ namespaceSelector }: Entity, report: Report): void {
+  if (namespaceSelector?.includes('global(') && namespaceSelector.replaceAll(/[ \t]/g, '') !== 'global()') {
     report('namespaceSelector', 'combines global() with something else', 'write global() alone, or leave it out');
   }
+}
+
+const notWithServices = ['selector', 'notSelector', 'namespaceSelector', 'serviceAccounts', 'nets', 'notNets'] as const;
+
+function checkServices(value: Entity, report: Report): void {
   if (!value.services) return;
-  for (const field of ['selector', 'notSelector', 'namespaceSelector', 'serviceAccounts', 'nets', 'notNets'] as const) {
+  forEachSound(notWithServices, (field) => {
     const given = value[field];
     if (given && (!Array.isArray(given) || given.length > 0)) {
       report(field, 'does not combine with services', `remove ${field} or services`);
     }
-  }
+  });
 }
 
 const icmp = object(
@@ -125,7 +132,13 @@ export const rule = object(
       'Notes for people and programs.',
     ),
   },
-  checkRule,
+  checkPorts,
+  checkServicePorts,
+  checkIcmp,
+  checkHttpProtocol,
+  checkHttpAction,
+  checkIcmpFamily,
+  checkFamilies,
 );
 
 interface CheckedRule {
@@ -144,53 +157,72 @@ const withPorts: readonly number[] = [protocolNumbers.TCP, protocolNumbers.UDP, 
 const numberOf = (value: Protocol | undefined): number | undefined =>
   value === undefined ? undefined : parseProtocol(value);
 
-function checkRule(value: CheckedRule, report: Report): void {
-  const number = numberOf(value.protocol);
-  for (const side of ['source', 'destination'] as const) {
-    for (const field of ['ports', 'notPorts'] as const) {
-      if (!value[side]?.[field]?.length) continue;
-      if (number === undefined || !withPorts.includes(number)) {
-        report(`${side}.${field}`, 'need a protocol that has ports', 'set protocol to TCP, UDP or SCTP');
-      }
-      if (side === 'destination' && value.destination?.services) {
-        report(`${side}.${field}`, 'do not combine with services', 'remove them: the ports are those of the Service');
-      }
-    }
-  }
-  const isIcmp = number === protocolNumbers.ICMP || number === protocolNumbers.ICMPv6;
-  for (const field of ['icmp', 'notICMP'] as const) {
-    if (value[field] && !isIcmp) report(field, 'needs protocol ICMP or ICMPv6', 'set protocol to ICMP or ICMPv6');
-  }
-  if (value.http && number !== undefined && number !== protocolNumbers.TCP) {
-    report('http', 'needs protocol TCP', 'set protocol to TCP or remove it');
-  }
-  if (value.http && value.action !== 'Allow') report('http', 'is for action Allow only', 'remove it');
-  checkFamilies(value, report);
+const sides = ['source', 'destination'] as const;
+
+function checkPorts(value: CheckedRule, report: Report): void {
+  forEachSound(sides, (side) =>
+    forEachSound(['ports', 'notPorts'] as const, (field) => {
+      if (!value[side]?.[field]?.length) return;
+      const number = numberOf(value.protocol);
+      if (number !== undefined && withPorts.includes(number)) return;
+      report(`${side}.${field}`, 'need a protocol that has ports', 'set protocol to TCP, UDP or SCTP');
+    }),
+  );
 }
 
-/** One rule is about one IP version: its networks, its ICMP and its ipVersion agree. */
-function checkFamilies(value: CheckedRule, report: Report): void {
-  const wanted = new Map<4 | 6, string>();
-  if (value.ipVersion) wanted.set(value.ipVersion, 'ipVersion');
-  for (const field of ['protocol', 'notProtocol'] as const) {
+function checkServicePorts({ destination }: CheckedRule, report: Report): void {
+  forEachSound(['ports', 'notPorts'] as const, (field) => {
+    if (!destination?.[field]?.length || !destination.services) return;
+    const remedy = 'remove them: the ports are those of the Service';
+    report(`destination.${field}`, 'do not combine with services', remedy);
+  });
+}
+
+function checkIcmp(value: CheckedRule, report: Report): void {
+  const isIcmp = icmpFamily(numberOf(value.protocol)) !== undefined;
+  forEachSound(['icmp', 'notICMP'] as const, (field) => {
+    if (value[field] && !isIcmp) report(field, 'needs protocol ICMP or ICMPv6', 'set protocol to ICMP or ICMPv6');
+  });
+}
+
+function checkHttpProtocol({ http, protocol: given }: CheckedRule, report: Report): void {
+  const number = numberOf(given);
+  if (http && number !== undefined && number !== protocolNumbers.TCP) {
+    report('http', 'needs protocol TCP', 'set protocol to TCP or remove it');
+  }
+}
+
+function checkHttpAction({ http, action }: CheckedRule, report: Report): void {
+  if (http && action !== 'Allow') report('http', 'is for action Allow only', 'remove it');
+}
+
+function checkIcmpFamily(value: CheckedRule, report: Report): void {
+  const { ipVersion } = value;
+  forEachSound(['protocol', 'notProtocol'] as const, (field) => {
     const family = icmpFamily(numberOf(value[field]));
-    if (family && value.ipVersion && value.ipVersion !== family) {
+    if (family && ipVersion && ipVersion !== family) {
       report('ipVersion', `does not fit ${field} ${value[field]}`, `set ipVersion to ${family} or remove it`);
     }
-  }
-  for (const side of ['source', 'destination'] as const) {
-    for (const field of ['nets', 'notNets'] as const) {
-      for (const [i, net] of (value[side]?.[field] ?? []).entries()) {
+  });
+}
+
+/** One rule is about one IP version: its networks and its ipVersion agree. */
+function checkFamilies(value: CheckedRule, report: Report): void {
+  const wanted = new Map<4 | 6, string>();
+  unlessFaulty(() => value.ipVersion && wanted.set(value.ipVersion, 'ipVersion'));
+  forEachSound(sides, (side) =>
+    forEachSound(['nets', 'notNets'] as const, (field) =>
+      forEachSound(value[side]?.[field], (net, i) => {
         const prefix = parsePrefix(net);
-        if (!prefix) continue;
+        if (!prefix) return;
         const family = familyOfPrefix(prefix);
         const other = wanted.get(family === 4 ? 6 : 4);
         if (other)
           report(`${side}.${field}[${i}]`, `${net} is IPv${family}, against ${other}`, 'make one rule per IP version');
         else if (!wanted.has(family)) wanted.set(family, `${side}.${field}[${i}]`);
-      }
-    }
-  }
+      }),
+    ),
+  );
 }
 
 const icmpFamily = (number: number | undefined): 4 | 6 | undefined =>

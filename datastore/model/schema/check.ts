@@ -3,9 +3,10 @@
 // The origin of the value decides how strict: in what people write, unknown fields are faults; in what programs hand over
 // or the store holds, unknown fields are those of a newer version and stay where they are.
 
+import { guarded, pathBelow, unlessFaulty } from './guard.ts';
 import { nearest } from './nearest.ts';
 import { describe } from './scalars.ts';
-import { type Field, type Fields, Refused, type Type } from './types.ts';
+import { type Field, type Fields, Refused, type Report, type Type } from './types.ts';
 
 export interface Fault {
   /** "spec.ingress[2].source.nets[0]". */
@@ -17,11 +18,22 @@ export interface Fault {
   readonly remedy: string;
   /** The field is not known, which is no fault of its value. */
   readonly unknownField?: true;
+  /** Path of the known field that was most likely meant. */
+  readonly meantPath?: string;
+  /** The value is acceptable by itself, but not beside another. */
+  readonly betweenFields?: true;
 }
 
 export type Origin = 'person' | 'program' | 'store';
 
 export const formatFault = (fault: Fault): string => `${fault.path}: ${fault.problem}; ${fault.remedy}`;
+
+/** Where values are wrong by themselves, or under a wrong name: what no rule may go by. */
+export const faultyPaths = (faults: readonly Fault[]): readonly string[] =>
+  faults.flatMap(({ path, unknownField, meantPath, betweenFields }) => {
+    if (unknownField) return meantPath === undefined ? [] : [meantPath];
+    return betweenFields ? [] : [path];
+  });
 
 /** The value in stored form with defaults in place; meaningless when faults were added. */
 export function check(type: Type, value: unknown, path: string, origin: Origin, faults: Fault[]): unknown {
@@ -30,8 +42,6 @@ export function check(type: Type, value: unknown, path: string, origin: Origin, 
 
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const join = (path: string, field: string): string => (path === '' ? field : `${path}.${field}`);
 
 /** Fields that may have to be there although the value does not have them: few, so found once for each declaration. */
 interface Expected {
@@ -118,10 +128,15 @@ class Checker {
     for (const [name, field] of required) {
       if (value[name] === undefined || value[name] === null) this.missing(name, field, value[name]);
     }
+    const faulty = this.faults.length > before ? [...faultyPaths(this.faults.slice(before))] : [];
+    const seen = faulty.length > 0 ? guarded(result, this.pathText(), faulty) : result;
     for (const [name, field] of defaulted) {
-      if (result[name] === undefined) result[name] = field.default?.(result);
+      if (result[name] !== undefined) continue;
+      result[name] = unlessFaulty(() => field.default?.(seen));
+      // What would follow from a faulty field is not known either.
+      if (result[name] === undefined) faulty.push(pathBelow(this.pathText(), name));
     }
-    if (this.faults.length === before) this.rules(type, result);
+    this.rules(type, result, seen);
     return result;
   }
 
@@ -145,13 +160,20 @@ class Checker {
     return result;
   }
 
-  private rules(type: Extract<Type, { kind: 'object' }>, result: Record<string, unknown>): void {
+  /** `seen` is the result as rules may see it: without what is faulty. */
+  private rules(
+    type: Extract<Type, { kind: 'object' }>,
+    result: Record<string, unknown>,
+    seen: Record<string, unknown>,
+  ): void {
+    const report: Report = (below, problem, remedy) => {
+      const at = this.pathText();
+      const path = below === '' || at === '' ? at + below : `${at}.${below}`;
+      this.faults.push({ path, value: lookUp(result, below), problem, remedy, betweenFields: true });
+    };
     for (const rule of type.rules) {
       // The declaration made the type of its rules from the same fields that were just checked.
-      rule(result as never, (below, problem, remedy) => {
-        const path = below === '' ? this.pathText() : join(this.pathText(), below);
-        this.faults.push({ path, value: lookUp(result, below), problem, remedy });
-      });
+      unlessFaulty(() => rule(seen as never, report));
     }
   }
 
@@ -166,10 +188,15 @@ class Checker {
     const known = Object.keys(fields);
     const meant = nearest(name, known);
     const list = known.length > 12 ? `${known.slice(0, 12).join(', ')} …` : known.join(', ');
-    this.path.push(name);
-    const remedy = meant ? `did you mean ${meant}?` : `known here: ${list}`;
-    this.faults.push({ path: this.pathText(), value, problem: 'is not a known field', remedy, unknownField: true });
-    this.path.pop();
+    const at = this.pathText();
+    this.faults.push({
+      path: pathBelow(at, name),
+      value,
+      problem: 'is not a known field',
+      remedy: meant ? `did you mean ${meant}?` : `known here: ${list}`,
+      unknownField: true,
+      ...(meant !== undefined && { meantPath: pathBelow(at, meant) }),
+    });
   }
 
   private below(segment: string | number, type: Type, value: unknown): unknown {
@@ -184,12 +211,8 @@ class Checker {
     return undefined;
   }
 
-  /** "spec.ingress[2].nets[0]"; keys of maps may contain dots: "metadata.labels[example.com/role]". */
   private pathText(): string {
-    return this.path.reduce<string>((text, segment, i) => {
-      if (typeof segment === 'number') return `${text}[${segment}]`;
-      return i === 0 || /^[\w-]+$/.test(segment) ? join(text, segment) : `${text}[${segment}]`;
-    }, '');
+    return this.path.reduce<string>(pathBelow, '');
   }
 }
 

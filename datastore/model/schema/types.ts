@@ -47,7 +47,7 @@ export interface MapType<S extends Type> {
 export interface ObjectType<F extends Fields> {
   readonly kind: 'object';
   readonly fields: F;
-  /** What holds between fields. Run only when each field by itself is acceptable. */
+  /** What holds between fields. A rule sees only fields that are acceptable by themselves, and ends where it reads another. */
   readonly rules: readonly Rule<OutputFields<F>>[];
 }
 

@@ -9,27 +9,16 @@ import {
   declarationOf,
   decodeResource,
   encodeResource,
-  formatFault,
   type Kind,
-  kinds,
 } from '../../../datastore/model/index.ts';
 import { metadataType } from '../../../datastore/model/kinds/common.ts';
 import { fieldsOf } from '../../../datastore/model/schema/describe.ts';
 import type { Field, Type } from '../../../datastore/model/schema/types.ts';
 import { fieldCases, placed } from './field-cases.ts';
+import { allKinds, apiVersion, faultsOf, leaves, manifest } from './manifests.ts';
 import { faultCases, validSpecs } from './validation-cases.ts';
 
 const goldenPath = new URL('./golden/faults.txt', import.meta.url);
-const apiVersion = 'projectcalico.org/v3';
-
-function manifest(kind: Kind, spec: unknown, metadata: Readonly<Record<string, unknown>> = {}): unknown {
-  const namespace = kinds[kind].namespaced ? { namespace: 'prod' } : {};
-  const name = nameFor(kind);
-  return { kind, apiVersion, metadata: { name, ...namespace, ...metadata }, spec };
-}
-
-const allKinds = Object.keys(kinds) as Kind[];
-
 /** Each faulty resource of a kind, with what is shown of it. */
 function faultyManifests(kind: Kind): readonly { readonly shown: string; readonly manifest: unknown }[] {
   const base = faultCases[kind][0]?.base ?? {};
@@ -84,13 +73,6 @@ function withFutureFields(value: unknown, name = ''): unknown {
   return { ...Object.fromEntries(fields), fromTheFuture: { colour: 'green' } };
 }
 const freeNames = ['labels', 'annotations', 'labelsToApply', 'matchLabels'];
-
-const nameFor = (kind: Kind): string => (kind === 'WorkloadEndpoint' ? 'node--1-k8s-web-eth0' : 'default');
-
-function faultsOf(value: unknown): readonly string[] {
-  const result = checkResource(value);
-  return result.kind === 'valid' ? [] : result.faults.map(formatFault);
-}
 
 describe('validation', () => {
   for (const kind of allKinds) {
@@ -196,29 +178,3 @@ describe('validation', () => {
     assert.equal(faultsOf(manifest('IPPool', spec)).length, 4);
   });
 });
-
-interface Leaf {
-  readonly path: string;
-  /** The spec with this value at the path, and nothing else. */
-  readonly build: (value: unknown) => unknown;
-}
-
-/** Every scalar below a type; of lists the first entry, of maps the key `a`. */
-function leaves(type: Type, path: string): readonly Leaf[] {
-  const through = (below: readonly Leaf[], wrap: (value: unknown) => unknown): readonly Leaf[] =>
-    below.map((leaf) => ({ path: leaf.path, build: (value) => wrap(leaf.build(value)) }));
-  switch (type.kind) {
-    case 'any':
-      return [];
-    case 'scalar':
-      return [{ path, build: (value) => value }];
-    case 'list':
-      return through(leaves(type.of, `${path}[0]`), (value) => [value]);
-    case 'map':
-      return through(leaves(type.of, `${path}.a`), (value) => ({ a: value }));
-    case 'object':
-      return Object.entries(type.fields).flatMap(([name, field]) =>
-        through(leaves(field.type, `${path}.${name}`), (value) => ({ [name]: value })),
-      );
-  }
-}
