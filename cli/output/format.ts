@@ -58,9 +58,12 @@ export async function formatFor(output: string, options: FormatOptions): Promise
 }
 
 async function templateFormat(template: string): Promise<Format> {
-  const { runTemplate, TemplateError } = await import('./go-template.ts');
+  const [{ runTemplate, TemplateError }, { asGoValue }] = await Promise.all([
+    import('./go-template.ts'),
+    import('./go-values.ts'),
+  ]);
   return async function* (found, { asNumber }) {
-    const documents = await Promise.all(found.map(documentFrom));
+    const documents = (await Promise.all(found.map(documentFrom))).map(asGoValue);
     const config = (name: unknown): unknown => {
       if (String(name).toLowerCase() === 'asnumber') return asNumber;
       throw new TemplateError(`config knows asnumber, not ${String(name)}`);

@@ -1,7 +1,8 @@
 // Go templates, the common subset: nodes and data → text.
 //
 // Calico's templates name Go's fields, ours hold JSON: `.Spec.CIDR` finds `spec.cidr` whatever the case, `.ObjectMeta` is
-// `metadata`, and what is in metadata is found without it, as Go promotes embedded fields.
+// `metadata`, and what is in metadata is found without it, as Go promotes embedded fields. The data are a list of what was asked
+// for; when that is one thing, its fields are found without `range` too, as kubectl's users write: `{{range .items}}`.
 
 import { isObject } from '../../datastore/model/schema/check.ts';
 import { type Node, type Operand, type Pipeline, parseTemplate, TemplateError } from './go-template-parse.ts';
@@ -19,10 +20,12 @@ export function runTemplate(source: string, data: unknown, functions: TemplateFu
 
 class TemplateRun {
   private readonly functions: TemplateFunctions;
+  private readonly data: unknown;
   private scopes: Map<string, unknown>[];
 
   constructor(functions: TemplateFunctions, data: unknown) {
     this.functions = functions;
+    this.data = data;
     this.scopes = [new Map([['$', data]])];
   }
 
@@ -97,14 +100,19 @@ class TemplateRun {
       case 'value':
         return operand.value;
       case 'field':
-        return follow(dot, operand.path);
+        return this.follow(dot, operand.path);
       case 'variable':
-        return follow(this.lookUp(operand.name), operand.path);
+        return this.follow(this.lookUp(operand.name), operand.path);
       case 'pipeline':
-        return follow(this.pipeline(operand.pipeline, dot), operand.path);
+        return this.follow(this.pipeline(operand.pipeline, dot), operand.path);
       case 'function':
         return this.command([operand], dot, []);
     }
+  }
+
+  private follow(value: unknown, path: readonly string[]): unknown {
+    const isOnlyOne = path.length > 0 && value === this.data && Array.isArray(value) && value.length === 1;
+    return path.reduce<unknown>(fieldOf, isOnlyOne ? value[0] : value);
   }
 
   private scoped(work: () => string): string {
@@ -133,9 +141,9 @@ class TemplateRun {
   }
 }
 
-const follow = (value: unknown, path: readonly string[]): unknown => path.reduce<unknown>(fieldOf, value);
-
 function fieldOf(value: unknown, name: string): unknown {
+  if (Array.isArray(value))
+    throw new TemplateError(`can't evaluate field ${name} in a list: write {{range …}} around it`);
   if (!isObject(value)) return undefined;
   if (name === 'ObjectMeta' || name === 'ListMeta') return value['metadata'];
   if (name === 'TypeMeta') return value;
@@ -143,7 +151,11 @@ function fieldOf(value: unknown, name: string): unknown {
   if (found !== undefined) return value[found];
   const { metadata } = value;
   const promoted = isObject(metadata) ? findKey(metadata, name) : undefined;
-  return isObject(metadata) && promoted !== undefined ? metadata[promoted] : undefined;
+  if (isObject(metadata) && promoted !== undefined) return metadata[promoted];
+  // Methods that Go promotes with the fields: .GetName, .GetLabels …
+  if (isObject(metadata) && /^Get[A-Z]/.test(name)) return fieldOf(metadata, name.slice('Get'.length));
+  // So `{{range .}}{{range .Items}}` serves for one resource as for a list.
+  return name.toLowerCase() === 'items' && isObject(metadata) ? [value] : undefined;
 }
 
 const findKey = (value: Readonly<Record<string, unknown>>, name: string): string | undefined =>
@@ -166,7 +178,8 @@ function isTrue(value: unknown): boolean {
 
 /** As Go prints values by default. */
 function show(value: unknown): string {
-  if (value === undefined || value === null) return '<no value>';
+  if (value === undefined) return '<no value>';
+  if (value === null) return '<nil>';
   if (Array.isArray(value)) return `[${value.map(show).join(' ')}]`;
   if (isObject(value))
     return `map[${entriesOf(value)

@@ -157,6 +157,14 @@ describe('go templates', () => {
     ['{{/* a comment */}}{{- range . -}}  {{ .Name }}  {{- end -}}', 'main'],
     ['{{$x := 5}}{{if and (gt $x 3) (not (eq $x 6))}}{{$x}}{{end}}', '5'],
     ['{{range .}}{{.Spec.Missing}}{{end}}', '<no value>'],
+    ['{{range .}}{{.Spec.Disabled}} {{.Spec.DisableBGPExport}} {{.Spec.NATOutgoing}}{{end}}', 'false false true'],
+    [
+      '{{range .}}[{{.Spec.NamespaceSelector}}] {{.ObjectMeta.Labels}} {{.ObjectMeta.Generation}}{{end}}',
+      '[] map[] <nil>',
+    ],
+    ['{{range .}}{{range .Items}}{{.Spec.CIDR}}{{end}}{{end}}', '10.0.0.0/16'],
+    ['{{.metadata.name}} {{.Spec.cidr}} {{(index . 0).ObjectMeta.Name}}', 'main 10.0.0.0/16 main'],
+    ['{{range .}}{{.TypeMeta.Kind}} {{.Kind}} {{.GetName}}{{end}}', 'IPPool IPPool main'],
     ['{{range .}}{{index .Spec.AllowedUses 1}}{{(index . "metadata").name}}{{end}}', 'Tunnelmain'],
   ];
   for (const [template, expected] of cases) {
@@ -174,6 +182,36 @@ describe('go templates', () => {
     assert.equal((await cli.run('get pools -o go-template-file=t.tmpl')).out, 'main\n');
   });
 
+  const lists: readonly (readonly [string, string])[] = [
+    ['{{range .}}{{range .Items}}{{.ObjectMeta.Name}},{{end}}{{end}}', 'a,b,'],
+    ['{{range .}}{{range .Items}}{{.Metadata.Name}} {{.Spec.Node}}{{"\\n"}}{{end}}{{end}}', 'a n1\nb n2\n'],
+    [
+      '{{range .}}{{range .Items}}{{range .Spec.ExpectedIPs}}{{printf "%v\\n" .}}{{end}}{{end}}{{end}}',
+      '10.0.0.1\nfd00::1\n',
+    ],
+    [
+      '{{range .}}{{range .Items}}{{.Spec.InterfaceName}}{{.Spec.ExpectedIPs}}{{end}}{{end}}',
+      'eth0[][10.0.0.1 fd00::1]',
+    ],
+    ['{{range .}}{{range $i, $e := .Items}}{{if $i}}, {{end}}{{$e.Name}}{{end}}{{end}}', 'a, b'],
+    ['{{range .items}}{{.metadata.name}} {{end}}', 'a b '],
+    ['{{range .}}{{len .Items}} {{.Kind}}{{end}}', '2 HostEndpointList'],
+  ];
+  for (const [template, expected] of lists) {
+    it(`of a list: ${template}`, async () => {
+      const cli = await Cli.start();
+      const specs = ['{node: n1, interfaceName: eth0}', '{node: n2, expectedIPs: [10.0.0.1, "fd00::1"]}'];
+      const manifests = specs.map(
+        (spec, i) =>
+          `{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: ${'ab'[i]}}, spec: ${spec}}\n`,
+      );
+      assert.equal((await cli.run('apply -f -', manifests.join('---\n'))).code, 0);
+      const result = await cli.runWords(['get', 'hostendpoints', '-o', `go-template=${template}`]);
+      assert.equal(result.err, '');
+      assert.equal(result.out, expected);
+    });
+  }
+
   it('says what is wrong with a template', async () => {
     const cli = await filled();
     for (const [template, message] of [
@@ -181,6 +219,7 @@ describe('go templates', () => {
       ['{{if .}}', /{{end}} is missing/],
       ['{{nope .}}', /function "nope" is not defined/],
       ['{{$x}}', /undefined variable "\$x"/],
+      ['{{range .}}{{.Items.Name}}{{end}}', /can't evaluate field Name in a list: write {{range …}} around it/],
     ] as const) {
       const result = await cli.runWords(['get', 'pools', '-o', `go-template=${template}`]);
       assert.match(result.err, message);
