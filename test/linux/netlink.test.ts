@@ -207,6 +207,7 @@ describe('links', () => {
       kind: 'veth',
       peerIndex: 2,
       peerNetnsId: 0,
+      group: 0,
     });
   });
 

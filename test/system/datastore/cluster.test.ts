@@ -163,6 +163,8 @@ describe('datastore/etcd with a cluster', function () {
     const start = async (dataDir: string): Promise<void> => {
       etcd = startEtcd({ dataDir, ...ports });
       await etcd.answers({ port: ports.clientPort });
+      // It takes connections before it has elected itself, and answers nothing until then.
+      etcdctl('--endpoints', `http://127.0.0.1:${ports.clientPort}`, 'endpoint', 'health');
     };
     const etcdctl = (...args: string[]): void => {
       execFileSync('etcdctl', args, { env: { ...process.env, ETCDCTL_API: '3' }, stdio: 'pipe' });

@@ -1,8 +1,10 @@
 // TCP-MD5, GTSM and bound sources against the kernel: who has the key and the hops connects, nobody else does.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { createServer, type Server, Socket } from 'node:net';
+import { basename } from 'node:path';
 import { addAddress } from '../../../linux/netlink/address.ts';
 import { changeLink, createVeth } from '../../../linux/netlink/link.ts';
 import { Rtnetlink } from '../../../linux/netlink/rtnetlink.ts';
@@ -26,7 +28,7 @@ describe('TCP sockets', function () {
   const netns = useNetns('server', 'client');
   const ends = { server: ['10.9.0.1', 'fd09::1'], client: ['10.9.0.2', 'fd09::2'] } as const;
 
-  before(() => {
+  before(async () => {
     const server = new Rtnetlink({ netns: netns('server') });
     const client = new Rtnetlink({ netns: netns('client') });
     withNetnsFd(netns('client'), (netnsFd) =>
@@ -49,6 +51,11 @@ describe('TCP sockets', function () {
         );
       }
       links.close();
+    }
+    // The first neighbour solicitation of an interface that is not ready yet is lost, and the next one comes a second later.
+    for (const side of ['server', 'client'] as const) {
+      const show = ['-n', basename(netns(side)), '-6', 'addr', 'show', 'dev', 'v0', 'tentative'];
+      await until('addresses are ready', () => execFileSync('ip', show, { encoding: 'utf8' }) === '');
     }
   });
 
