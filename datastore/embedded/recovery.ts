@@ -1,6 +1,6 @@
 // Start-up: the newest whole snapshot, the logs since, and what a crash left behind.
 
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { Mvcc, type Version } from '../mvcc.ts';
 import { type FileEnd, listFiles, logPath, readFrames, snapshotPath, temporarySnapshotPath } from './files.ts';
 import { FORMAT, type Item, readItems } from './record.ts';
@@ -132,10 +132,9 @@ function repair(path: string, end: FileEnd & { kind: 'damaged' }, isLast: boolea
   }
   const fd = openSync(path, 'r+');
   try {
-    const torn = fstatSync(fd).size - end.bytes;
     ftruncateSync(fd, end.bytes);
     fsyncSync(fd);
-    return torn;
+    return end.end - end.bytes;
   } finally {
     closeSync(fd);
   }

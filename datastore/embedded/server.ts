@@ -56,6 +56,8 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
     'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
     'grpc.max_send_message_length': -1,
     'grpc.max_concurrent_streams': 10_000,
+    // Statistics that nobody asks for, kept at every call.
+    'grpc.enable_channelz': 0,
     ...(tokens ? { interceptors: [requireToken(tokens)] } : {}),
   });
   const services = loadServices();

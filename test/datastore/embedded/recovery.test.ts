@@ -132,6 +132,54 @@ describe('datastore/embedded: the data directory', () => {
     }
   });
 
+  it('keeps every whole frame of a log that was cut anywhere in the room made ahead', async () => {
+    await filled(3);
+    const whole = readFileSync(log());
+    const ends: number[] = [];
+    for (let at = 0; at < whole.length; at += 12 + whole.readUInt32LE(at + 4)) ends.push(at);
+    for (let cut = ends[1] ?? 0; cut <= whole.length; cut++) {
+      writeFileSync(log(), Buffer.concat([whole.subarray(0, cut), Buffer.alloc(100_000)]));
+      const engine = open();
+      const frames = ends.filter((_end, i) => i > 0 && (ends[i + 1] ?? whole.length) <= cut).length;
+      assert.equal(engine.mvcc.revision, 1 + frames, `cut at ${cut}`);
+      const torn = cut - (ends[frames + 1] ?? whole.length);
+      assert.ok(engine.tornBytes <= torn, `${engine.tornBytes} of ${torn}: the room is not torn`);
+      assert.equal(engine.tornBytes > 0, torn > 0, `cut at ${cut}`);
+      await put(engine, 'next', 'x');
+      await engine.close();
+      const again = open();
+      assert.equal(again.mvcc.get('next')?.value, 'x');
+      assert.equal(again.tornBytes, 0);
+      await again.close();
+    }
+  });
+
+  it('makes room ahead of small writes, gives it back when it closes, and goes on after a crash that did not', async () => {
+    const engine = open();
+    await put(engine, 'a', '1');
+    const size = statSync(log()).size;
+    assert.ok(size > 100_000, `${size} bytes`);
+    await put(engine, 'b', '2');
+    assert.equal(statSync(log()).size, size, 'no write makes the file longer while there is room');
+    await put(engine, 'c', 'x'.repeat(size));
+    await put(engine, 'd', '3');
+    const crashed = readFileSync(log());
+    await engine.close();
+    const closed = readFileSync(log());
+    assert.ok(closed.length < crashed.length);
+    assert.deepEqual(crashed.subarray(0, closed.length), closed);
+    assert.ok(crashed.subarray(closed.length).every((byte) => byte === 0));
+    writeFileSync(log(), crashed);
+    const again = open();
+    assert.equal(again.tornBytes, 0);
+    assert.deepEqual(again.mvcc.range({ from: '\0' }).count, 4);
+    await put(again, 'e', '4');
+    await again.close();
+    const third = open();
+    assert.equal(third.mvcc.get('e')?.value, '4');
+    await third.close();
+  });
+
   it('refuses a log with damage before its end, and says where', async () => {
     await filled(4);
     const bytes = readFileSync(log());
