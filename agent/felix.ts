@@ -32,6 +32,7 @@ import {
   PlainText,
   serveControl,
 } from '../runtime/control.ts';
+import { keepHeapSmall } from '../runtime/heap.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { felixSocket, type NodeOptions } from './options.ts';
 import { becomeSoleFelix } from './sole-felix.ts';
@@ -54,6 +55,7 @@ const keepsTable = (environment: NodeJS.ProcessEnv): boolean => environment['TWI
 
 /** Runs until a signal comes or the supervisor is gone. */
 export async function runFelix(options: NodeOptions): Promise<void> {
+  keepHeapSmall();
   const log = createLogger('felix', options.logLevel);
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));

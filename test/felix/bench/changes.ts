@@ -2,6 +2,7 @@
 
 import { type PerformanceEntry, PerformanceObserver, performance } from 'node:perf_hooks';
 import { createCalcGraph, type RawUpdate } from '../../../felix/calc/graph.ts';
+import { keepHeapSmall } from '../../../runtime/heap.ts';
 import { Cluster, type ClusterSize } from '../calc/cluster.ts';
 import { entry } from '../calc/world.ts';
 import { BenchNode, cpuSecSince, percentiles } from './node.ts';
@@ -26,6 +27,8 @@ export async function measureChanges(size: ClusterSize, rounds: number): Promise
 }
 
 async function measure(node: BenchNode, size: ClusterSize, rounds: number): Promise<Section> {
+  // As the felix child of twill-node does.
+  keepHeapSmall();
   const cluster = new Cluster(size, 1);
   const graph = createCalcGraph({ nodeName: 'here' });
   await node.felix.dataplane.start();
