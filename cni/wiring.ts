@@ -33,6 +33,11 @@ export const gatewayIpv6 = known(parseIpv6('fe80::ecee:eeff:feee:eeee'));
 
 /** rtm_protocol of the gateway's host route. */
 export const gatewayRouteProtocol = 82;
+/**
+ * As felix/rules/static.ts has it. felix sees to it too, but once a link is up, changing its group has the kernel go through
+ * all routes of the node.
+ */
+export const workloadLinkGroup = 0x7477;
 /** RTPROT_BOOT, as any other tool inside the pod would use. */
 const podRouteProtocol = 3;
 
@@ -122,7 +127,7 @@ export function createLink(host: Rtnetlink, pod: PodNetns, plan: LinkPlan): void
   if (!link) throw new CniError('internal', `the new link ${plan.hostInterface} is gone again`);
   // Whatever goes wrong from here on, DEL and GC find the link by its mark.
   try {
-    host.run(changeLink(link.index, { name: plan.hostInterface, alias: plan.mark }));
+    host.run(changeLink(link.index, { name: plan.hostInterface, alias: plan.mark, group: workloadLinkGroup }));
   } catch (error) {
     removeUnmarked(host);
     throw error;

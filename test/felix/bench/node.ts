@@ -2,6 +2,7 @@
 // with its real edges in this process.
 
 import type { CalcUpdate } from '../../../felix/calc/output.ts';
+import { workloadLinkGroup } from '../../../felix/rules/static.ts';
 import { changeLink, createVeth } from '../../../linux/netlink/link.ts';
 import { Rtnetlink } from '../../../linux/netlink/rtnetlink.ts';
 import { createNetns, deleteNetns, netnsPath } from '../../../linux/netns.ts';
@@ -28,6 +29,7 @@ export class BenchNode {
         const peer = name.replace('cali', 'peer');
         return [
           createVeth({ end: { name }, peer: { name: peer } }),
+          changeLink(name, { group: workloadLinkGroup }),
           changeLink(name, { up: true }),
           changeLink(peer, { up: true }),
         ];

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { workloadLinkGroup } from '../../../felix/rules/static.ts';
 import { runProgram } from '../../../linux/process.ts';
 import { version } from '../../../runtime/version.ts';
 import { until } from '../linux/namespaces.ts';
@@ -121,7 +122,10 @@ for (const { name, prepare } of clients) {
       assert.match(inside, new RegExp(`inet ${ip}/32 `));
       const routes = await node.ip(node.podNetns('web'), 'route');
       assert.equal(routes.trim(), 'default via 169.254.1.1 dev eth0 \n169.254.1.1 dev eth0 scope link');
-      assert.match(await node.ip(node.netns, '-d', 'link', 'show', host.name), /link\/ether ee:ee:ee:ee:ee:ee /);
+      const link = await node.ip(node.netns, '-d', 'link', 'show', host.name);
+      assert.match(link, /link\/ether ee:ee:ee:ee:ee:ee /);
+      // felix' own constant: its rules look at the group.
+      assert.match(link, new RegExp(` group ${workloadLinkGroup} `));
 
       const endpoint = JSON.parse(
         (await node.stored()).get(
