@@ -283,8 +283,7 @@ function prefixFrom(text: string) {
 }
 
 function identity({ node, feed }: ControlSources) {
-  const { settings } = feed;
-  const { outOfBgp } = feed;
+  const { settings, outOfBgp } = feed;
   return {
     node,
     routerId: settings && formatIpv4(settings.routerId),

@@ -25,6 +25,3 @@ export const isCollision = ({ code, subcode }: NotificationMessage): boolean =>
 /** RFC 8538 §3.1: the real reason rides inside. */
 export const hardReset = ({ code, subcode, data }: NotificationMessage): NotificationMessage =>
   notification(ErrorCode.cease, CeaseSubcode.hardReset, Uint8Array.of(code, subcode, ...data));
-
-export const carriesText = (subcode: number): boolean =>
-  subcode === CeaseSubcode.administrativeShutdown || subcode === CeaseSubcode.administrativeReset;

@@ -22,7 +22,6 @@ export interface Link {
 
 export interface Session {
   readonly config: SessionConfig;
-  readonly delayOpenMs: Millis;
   readonly state: SessionState;
   readonly stateSince: Millis;
   /** Started by its owner; false is administratively down. */
@@ -52,14 +51,9 @@ export interface SessionError {
 
 export const idleHoldFirstMs = 1000;
 
-export function createSession(
-  config: SessionConfig,
-  now: Millis = 0,
-  options: { readonly delayOpenMs?: Millis } = {},
-): Session {
+export function createSession(config: SessionConfig, now: Millis = 0): Session {
   return {
     config,
-    delayOpenMs: options.delayOpenMs ?? (config.peer.delayOpenSec ?? 0) * 1000,
     state: 'Idle',
     stateSince: now,
     running: false,

@@ -15,7 +15,7 @@
 
 import type { Millis } from './edges.ts';
 import { isOld, winsCollision } from './fsm-collision.ts';
-import { carriesText, hardReset, isBadPeerAs, isCollision, isProtocolError } from './fsm-notifications.ts';
+import { hardReset, isBadPeerAs, isCollision, isProtocolError } from './fsm-notifications.ts';
 import {
   createSession,
   establishedLink,
@@ -33,7 +33,7 @@ import {
 import { checkOpen, negotiate, openFor } from './negotiate.ts';
 import type { ConnectionId, DownReason, SessionConfig, SessionEffect, SessionEvent } from './session-types.ts';
 import type { NotificationMessage, OpenMessage } from './wire/message.ts';
-import { CeaseSubcode, ErrorCode, FsmSubcode, notification, shutdownData } from './wire/notification.ts';
+import { CeaseSubcode, carriesText, ErrorCode, FsmSubcode, notification, shutdownData } from './wire/notification.ts';
 
 export { createSession, establishedLink, type Link, nextDeadline, type Session };
 
@@ -284,8 +284,9 @@ class Machine {
   #addLink(id: ConnectionId, incoming: boolean): void {
     const link: Link = { id, incoming, phase: 'DelayOpen', since: this.#now };
     this.#set({ links: [...this.#session.links, link] });
-    if (this.#session.delayOpenMs === 0) this.#sendOpen(link);
-    else this.#replace(link, { ...link, openAt: this.#now + this.#session.delayOpenMs });
+    const { delayOpenSec = 0 } = this.#session.config.peer;
+    if (delayOpenSec === 0) this.#sendOpen(link);
+    else this.#replace(link, { ...link, openAt: this.#now + delayOpenSec * 1000 });
   }
 
   #sendOpen(link: Link): Link {

@@ -73,18 +73,16 @@ export function shutdownData(text: string): Uint8Array {
   return data;
 }
 
-/** RFC 9003 §2; and GoBGP's hard reset is a shutdown of which only the subcode has been changed. */
-const subcodesWithText: ReadonlySet<number> = new Set([
-  CeaseSubcode.administrativeShutdown,
-  CeaseSubcode.administrativeReset,
-  CeaseSubcode.hardReset,
-]);
+/** Whether a Cease with this subcode may say why in words (RFC 9003 §2). */
+export const carriesText = (subcode: number): boolean =>
+  subcode === CeaseSubcode.administrativeShutdown || subcode === CeaseSubcode.administrativeReset;
 
 /** The text of an administrative shutdown or reset; undefined when there is none or it is not UTF-8. */
 export function shutdownText(message: NotificationMessage): string | undefined {
   const { code, subcode, data } = message;
   if (code !== ErrorCode.cease) return undefined;
-  if (!subcodesWithText.has(subcode)) return undefined;
+  // GoBGP's hard reset is a shutdown of which only the subcode has been changed.
+  if (!carriesText(subcode) && subcode !== CeaseSubcode.hardReset) return undefined;
   const length = data[0] ?? 0;
   if (length === 0 || length > data.length - 1) return undefined;
   try {

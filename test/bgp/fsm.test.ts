@@ -62,8 +62,8 @@ class Driver {
   now = 1_000_000;
   random = 0.999;
 
-  constructor(changes: Partial<SessionConfig> = {}, delayOpenMs = 0) {
-    this.session = createSession({ ...config, ...changes }, this.now, { delayOpenMs });
+  constructor(changes: Partial<SessionConfig> = {}) {
+    this.session = createSession({ ...config, ...changes }, this.now);
   }
 
   get state(): string {
@@ -416,13 +416,16 @@ describe('bgp fsm', () => {
     });
 
     it('delays OPEN when told to, but not once the peer has sent its own', () => {
-      const driver = given(new Driver({}, 2000), start);
+      const delaying = { ...config, peer: { ...peer, delayOpenSec: 2 } };
+      const driver = given(new Driver(delaying), start);
       assert.deepEqual(brief(driver.send(connected())), []);
       assert.equal(driver.session.state, 'Connect');
       assert.deepEqual(brief(driver.expire()), ['open 1']);
-      const early = given(new Driver({}, 2000), start, connected());
+      const early = given(new Driver(delaying), start, connected());
       assert.deepEqual(brief(early.send(open())), ['open 1', 'keepalive 1']);
       assert.equal(early.session.state, 'OpenConfirm');
+      const told = given(new Driver(), start, { kind: 'configure', config: delaying });
+      assert.deepEqual(brief(told.send(connected())), [], 'the next connection, when told meanwhile');
     });
 
     it('comes back by itself after a reset', () => {
@@ -651,7 +654,7 @@ function simultaneousOpen(seed: number, left: Driver, right: Driver | StrictPeer
 
 function randomWalk(seed: number): void {
   const random = generator(seed);
-  const driver = new Driver({}, random() < 0.3 ? 1000 : 0);
+  const driver = new Driver({ peer: { ...peer, delayOpenSec: random() < 0.3 ? 1 : 0 } });
   const alive = new Set<number>();
   let nextConnection = 1;
   let dialing = false;

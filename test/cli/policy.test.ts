@@ -1,8 +1,11 @@
 // twillctl policy: why traffic may pass or not, from the datastore and from files, and policies under test.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describeAge } from '../../cli/commands/policy-hits.ts';
+import { serveControl } from '../../runtime/control.ts';
 import { Cli } from './harness.ts';
 
 const policies = `
@@ -221,6 +224,17 @@ describe('twillctl policy hits', () => {
         'ingress/default-action/default|deny|3|180|1',
         '',
       ],
+    );
+    const runDir = mkdtempSync(join(tmpdir(), 'twill-hits-'));
+    const now = { node: 'a', at: new Date().toISOString(), rules: [hit('ingress[10]', 7)], others: [] };
+    const felix = await serveControl(join(runDir, 'felix.sock'), { 'GET /v1/hits': () => now });
+    const asked = JSON.parse((await cli.run(`policy hits web -o json --run-dir ${runDir}`)).out);
+    felix.close();
+    rmSync(runDir, { recursive: true });
+    assert.deepEqual(
+      asked.map(({ rule, packets, nodes }: Record<string, unknown>) => [rule, packets, nodes]),
+      [['ingress[10]', 11, 2]],
+      'the node at hand says itself what it has, in the place of its report',
     );
     assert.equal(JSON.parse((await cli.run('policy hits web -o json')).out).length, 2);
     assert.equal(JSON.parse((await cli.run('policy hits GlobalNetworkPolicy/all -o json')).out).length, 1);
